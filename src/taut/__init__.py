@@ -1,0 +1,1 @@
+"""Taut makes neural networks run inside a budget, and proves it."""

@@ -1,0 +1,1 @@
+"""The nouns everybody passes around: dataclasses and protocols, no I/O, importing nothing of ours."""

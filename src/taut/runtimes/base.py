@@ -1,0 +1,77 @@
+"""The contract of a runtime: it saves a stage of a graph to files and opens them as a session.
+
+``save`` runs at build time and may need the graph and heavy packages; ``open`` runs in a fresh process
+from the files alone. Both get the same stage and the same number of threads; a runtime may use no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from taut.core.device import Device
+from taut.core.network import Stage
+from taut.core.task import Arrays
+from taut.graph.ir import Graph
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where a node of the saved graph ran. Fused nodes are listed with the node that took them in."""
+
+    node: str
+    where: str
+    """Provider, plugin or kernel family, in the runtime's own words"""
+    precision: str
+
+
+@dataclass(frozen=True)
+class NodeTime:
+    """Time of one executed kernel; ``nodes`` are the graph nodes that it covers, as far as they are known."""
+
+    kernel: str
+    nodes: tuple[str, ...]
+    latency_ms: float
+    precision: str
+
+
+class Session(Protocol):
+    """A loaded stage."""
+
+    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        """Return outputs by name as numpy arrays."""
+        ...
+
+    def placement(self) -> Sequence[Placed]: ...
+
+    def close(self) -> None: ...
+
+
+class Runtime(Protocol):
+    """One way to run graphs. Files are named relative to the artifact's folder."""
+
+    name: str
+    precisions: tuple[str, ...]
+    """Of floating-point arithmetic; integer arithmetic is in the graph (QDQ)"""
+
+    def version(self) -> str: ...
+
+    def variants(self, device: Device, threads: int) -> Sequence[Stage]:
+        """Settings worth timing on this device, the runtime's default first."""
+        ...
+
+    def save(self, graph: Graph, stage: Stage, folder: Path, stem: str) -> list[str]:
+        """Write the stage's files under the stem and return their names."""
+        ...
+
+    def open(self, folder: Path, files: Sequence[str], stage: Stage, threads: int) -> Session: ...
+
+    def profile(
+        self, folder: Path, files: Sequence[str], stage: Stage, threads: int, items: Sequence[Arrays]
+    ) -> Sequence[NodeTime]:
+        """Median time of each executed kernel over the items; slower than ``run``, never used as latency."""
+        ...

@@ -1,0 +1,1 @@
+"""Tasks: data, losses and metrics by which networks are judged."""

@@ -1,0 +1,1 @@
+"""The one training loop, distillation losses, and the store of trained nets."""
