@@ -20,7 +20,7 @@ STAGES = (
 
 
 def scaled_channels(channels: int, width: float, divisor: int = 8) -> int:
-    """Scale to the nearest multiple of ``divisor`` that is not more than 10% below (the authors' rounding)."""
+    """Scale to the nearest multiple of ``divisor`` that is not more than 10% below (the authors' rule)."""
     scaled = channels * width
     rounded = max(divisor, int(scaled + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * scaled else rounded

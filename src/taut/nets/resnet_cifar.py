@@ -31,7 +31,7 @@ class BasicBlock(nn.Module):
 
 
 class ResNetCifar(nn.Module):
-    """Three stages of ``blocks`` basic blocks, 16, 32 and 64 channels: (batch, 3, 32, 32) -> (batch, classes)."""
+    """Three stages of ``blocks`` basic blocks, 16, 32, 64 channels: (batch, 3, 32, 32) -> (batch, classes)."""
 
     def __init__(self, blocks: int = 3, classes: int = 10) -> None:
         super().__init__()

@@ -30,7 +30,7 @@ def _shifted(images: np.ndarray, rng: np.random.Generator, pixels: int) -> np.nd
     count, _, height, width = images.shape
     padded = np.pad(images, ((0, 0), (0, 0), (pixels, pixels), (pixels, pixels)))
     offsets = rng.integers(0, 2 * pixels + 1, size=(count, 2))
-    is_mirrored = rng.random(count) < 0.5
+    is_mirrored: np.ndarray = rng.random(count) < 0.5
     out = np.empty_like(images)
     for index, (top, left) in enumerate(offsets):
         crop = padded[index, :, top : top + height, left : left + width]

@@ -169,7 +169,7 @@ class _Training:
             self.module.load_state_dict(self.averaged, strict=False)
 
     def save(self, checkpoint: Path) -> None:
-        """Write weights and momentum, then the position; a crash in between leaves the older position valid."""
+        """Write weights and momentum, then the position in one file, replaced whole."""
         tensors = {f"module.{name}": value for name, value in self.module.state_dict().items()}
         tensors |= {f"averaged.{name}": value for name, value in (self.averaged or {}).items()}
         for index, parameter in enumerate(self.module.parameters()):
