@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from taut.graph.ir import Graph, Node, Value
+from taut.graph.ir import Graph, Node, Value, reads
+from taut.graph.order import sort_nodes
 
 
 class Editor:
@@ -101,9 +102,9 @@ class Editor:
     def graph(self) -> Graph:
         """Return the new graph: sorted, without nodes and constants that no output depends on."""
         kept = _live(list(self._nodes.values()), {output.name for output in self._outputs})
-        nodes = _sorted(kept, self._constants, {value.name for value in self._inputs})
+        nodes = sort_nodes(kept)
         made = {output for node in nodes for output in node.outputs}
-        read = {value for node in nodes for value in _reads(node)} | {output.name for output in self._outputs}
+        read = {value for node in nodes for value in reads(node)} | {output.name for output in self._outputs}
         return replace(
             self._graph,
             nodes=tuple(nodes),
@@ -115,26 +116,6 @@ class Editor:
         )
 
 
-def _reads(node: Node) -> set[str]:
-    """Values a node reads, those its subgraphs capture from outside included."""
-    captured = {name for item in node.attributes.values() for name in _captured(item)}
-    return {name for name in node.inputs if name} | captured
-
-
-def _captured(attribute: Any) -> set[str]:
-    graphs = [
-        item for item in (attribute if isinstance(attribute, list) else [attribute]) if hasattr(item, "node")
-    ]
-    names: set[str] = set()
-    for graph in graphs:
-        for node in graph.node:
-            names |= set(node.input)
-            for inner in node.attribute:
-                names |= _captured(inner.g) | _captured(list(inner.graphs))
-        names |= {output.name for output in graph.output}
-    return names
-
-
 def _live(nodes: list[Node], wanted: set[str]) -> list[Node]:
     producers = {output: node for node in nodes for output in node.outputs if output}
     live: dict[str, Node] = {}
@@ -143,25 +124,5 @@ def _live(nodes: list[Node], wanted: set[str]) -> list[Node]:
         node = pending.pop()
         if node.name not in live:
             live[node.name] = node
-            pending += [producers[value] for value in _reads(node) if value in producers]
+            pending += [producers[value] for value in reads(node) if value in producers]
     return [node for node in nodes if node.name in live]
-
-
-def _sorted(nodes: list[Node], constants: Mapping[str, Any], inputs: set[str]) -> list[Node]:
-    """Stable topological order: among ready nodes the earliest listed comes first."""
-    made = {output for node in nodes for output in node.outputs if output}
-    ready = set(constants) | inputs
-    ordered: list[Node] = []
-    waiting = nodes
-    while waiting:
-        blocked = []
-        for node in waiting:
-            if any(value in made and value not in ready for value in _reads(node)):
-                blocked.append(node)
-                continue
-            ordered.append(node)
-            ready.update(node.outputs)
-        if len(blocked) == len(waiting):
-            raise ValueError(f"the graph has a cycle through {blocked[0].name!r}")
-        waiting = blocked
-    return ordered

@@ -73,6 +73,8 @@ class Graph:
     opsets: Mapping[str, int] = field(default_factory=lambda: {"": 20})
     functions: tuple[Any, ...] = ()
     """Model-local functions (onnx.FunctionProto), carried along"""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """What the file says besides the network (labels, alphabets); carried along, not part of the digest"""
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes)
@@ -89,9 +91,8 @@ class Graph:
     def _consumers(self) -> Mapping[str, tuple[Node, ...]]:
         readers: dict[str, list[Node]] = {}
         for node in self.nodes:
-            for name in dict.fromkeys(node.inputs):
-                if name:
-                    readers.setdefault(name, []).append(node)
+            for name in reads(node):
+                readers.setdefault(name, []).append(node)
         return {name: tuple(nodes) for name, nodes in readers.items()}
 
     def producer(self, value: str) -> Node | None:
@@ -99,7 +100,7 @@ class Graph:
         return self._producers.get(value)
 
     def consumers(self, value: str) -> tuple[Node, ...]:
-        """Nodes that read a value, each once; subgraphs are not looked into."""
+        """Nodes that read a value, each once; a node whose subgraph captures the value is one of them."""
         return self._consumers.get(value, ())
 
     @cached_property
@@ -129,6 +130,7 @@ class Graph:
     @cached_property
     def _digest(self) -> str:
         sha = hashlib.sha256()
+        sha.update(json.dumps([sorted(self.opsets.items()), _stable(self.functions)]).encode())
         for value in (*self.inputs, *self.outputs):
             sha.update(f"{value.name} {value.dtype} {value.shape}".encode())
         for node in self.nodes:
@@ -137,20 +139,50 @@ class Graph:
                 f"{node.name} {node.domain}:{node.op} {node.inputs} {node.outputs} {attributes}".encode()
             )
         for name in sorted(self.constants):
-            array = self.constants[name]
-            sha.update(f"{name} {array.dtype} {array.shape}".encode())
-            sha.update(np.ascontiguousarray(array).tobytes())
+            sha.update(f"{name} {_stable(self.constants[name])}".encode())
         return sha.hexdigest()
+
+
+def reads(node: Node) -> tuple[str, ...]:
+    """Return the values a node reads, each once: its inputs and what its subgraphs capture from outside."""
+    captured = (name for item in node.attributes.values() for name in _captured(item))
+    return tuple(dict.fromkeys(name for name in (*node.inputs, *captured) if name))
+
+
+def _captured(attribute: Any) -> list[str]:
+    """Names that the subgraphs of an attribute read without making them."""
+    items = attribute if isinstance(attribute, (list, tuple)) else [attribute]
+    return [name for item in items if hasattr(item, "node") for name in _free_names(item)]
+
+
+def _free_names(graph: Any) -> list[str]:
+    made = {value.name for value in (*graph.input, *graph.initializer)}
+    made |= {sparse.values.name for sparse in graph.sparse_initializer}
+    made |= {output for node in graph.node for output in node.output}
+    read = [name for node in graph.node for name in node.input]
+    for node in graph.node:
+        for inner in node.attribute:
+            read += _captured([inner.g, *inner.graphs])
+    read += [output.name for output in graph.output]
+    return [name for name in read if name and name not in made]
 
 
 def _stable(attribute: Any) -> Any:
     """A JSON form of an attribute that is equal for equal content."""
     if isinstance(attribute, np.ndarray):
-        return [str(attribute.dtype), attribute.shape, hashlib.sha256(attribute.tobytes()).hexdigest()]
+        return [str(attribute.dtype), attribute.shape, hashlib.sha256(_content(attribute)).hexdigest()]
     if hasattr(attribute, "SerializeToString"):
         return hashlib.sha256(attribute.SerializeToString(deterministic=True)).hexdigest()
     if isinstance(attribute, bytes):
         return attribute.hex()
+    if isinstance(attribute, float):
+        return float(np.float32(attribute))  # ONNX stores float attributes in single precision
     if isinstance(attribute, (list, tuple)):
         return [_stable(item) for item in attribute]
     return attribute
+
+
+def _content(array: np.ndarray) -> bytes:
+    if array.dtype == object:  # strings: the array itself holds addresses
+        return json.dumps(array.tolist()).encode()
+    return np.ascontiguousarray(array).tobytes()

@@ -1,0 +1,279 @@
+"""Import from ONNX: files from strangers are checked first, then nodes, names and operators are kept.
+
+Constant nodes and initialisers become the graph's constants; sparse ones are made dense. Unknown operators,
+model-local functions and subgraphs are carried along whole. Inputs and outputs must be tensors.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import stat
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.inliner
+from google.protobuf.message import DecodeError
+from onnx import GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto, ValueInfoProto
+
+from taut.core.errors import BadInput
+from taut.graph.ir import Graph, Node, Value, reads
+from taut.graph.onnx_external import SIZE_BOUND_BYTES, embed_external_data, has_external_data
+from taut.graph.onnx_types import kind_of, value_of
+from taut.graph.order import sort_nodes
+
+_FIRST_IR_WITH_OPSETS = 3
+_EXPORT_AGAIN = "export it to ONNX again"
+
+
+def load_onnx(path: Path) -> Graph:
+    """Read an ONNX file and the external data beside it. Raises BadInput for anything but a sound model."""
+    _refuse_special(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BadInput(str(path), f"cannot be read ({error.strerror})", "check its permissions") from error
+    _refuse_other_formats(path, content)
+    try:
+        model = ModelProto.FromString(content)
+    except DecodeError as error:
+        # Every exporter writes the IR version first: field 1, a varint, is the byte 8.
+        rule = "is truncated or damaged" if content[0] == 8 else "is not an ONNX file"
+        raise BadInput(str(path), rule, "give an .onnx file as its exporter wrote it") from error
+    return _to_graph(model, path.parent, str(path), path.stem)
+
+
+def from_onnx(model: ModelProto, folder: Path | None = None) -> Graph:
+    """Return our graph of a model, which is not changed; external data is read from the folder."""
+    return _to_graph(model, folder, f"ONNX model {model.graph.name!r}", "graph")
+
+
+def _refuse_special(path: Path) -> None:
+    try:
+        status = path.stat()
+    except FileNotFoundError as error:
+        raise BadInput(str(path), "does not exist", "give the path of an .onnx file") from error
+    except (OSError, ValueError) as error:
+        raise BadInput(str(path), f"cannot be read ({error})", "give the path of an .onnx file") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise BadInput(str(path), "is a folder", "give the .onnx file inside it")
+    if not stat.S_ISREG(status.st_mode):
+        raise BadInput(str(path), "is not a regular file", "give the path of an .onnx file")
+    if status.st_size == 0:
+        raise BadInput(str(path), "is empty", _EXPORT_AGAIN)
+    if status.st_size > SIZE_BOUND_BYTES:
+        raise BadInput(str(path), f"has {status.st_size} bytes", "the bound is 2 GiB")
+
+
+def _refuse_other_formats(path: Path, content: bytes) -> None:
+    is_pickle = content[0] == 0x80 and content[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
+    if zipfile.is_zipfile(path) and content.startswith(b"PK"):
+        with zipfile.ZipFile(path) as archive:
+            is_pickle = any(name.endswith(".pkl") for name in archive.namelist())
+        if not is_pickle:
+            raise BadInput(str(path), "is a zip archive, not an ONNX file", "unpack it, or name it .pt2")
+    if is_pickle:
+        way_out = "export it to ONNX or save as .pt2/safetensors"
+        raise BadInput(str(path), "pickled checkpoint refused", way_out)
+
+
+def _to_graph(model: ModelProto, folder: Path | None, given: str, fallback_name: str) -> Graph:
+    if not model.HasField("graph") or not (model.graph.node or model.graph.output):
+        raise BadInput(given, "has no graph, so it is not an ONNX model or was cut off", _EXPORT_AGAIN)
+    if not model.opset_import and model.ir_version >= _FIRST_IR_WITH_OPSETS:
+        raise BadInput(given, "names no opset, so it was cut off or is damaged", _EXPORT_AGAIN)
+    try:
+        model = _self_contained(model, folder, given)
+        _refuse_duplicates(model.graph, given)
+        graph = _convert(model, given, fallback_name)
+        graph = replace(graph, nodes=tuple(sort_nodes(graph.nodes)))
+    except (ValueError, TypeError, KeyError, OverflowError, RuntimeError) as error:
+        raise BadInput(given, f"is not valid ONNX ({error})", _EXPORT_AGAIN) from error
+    _refuse_undefined(graph, given)
+    return graph
+
+
+def _self_contained(model: ModelProto, folder: Path | None, given: str) -> ModelProto:
+    """The model with external data read in and overloaded functions, which a Node cannot name, inlined."""
+    if has_external_data(model):
+        copy = ModelProto()
+        copy.CopyFrom(model)
+        embed_external_data(copy, folder, given)
+        model = copy
+    if any(function.overload for function in model.functions):
+        model = onnx.inliner.inline_local_functions(model)
+    return model
+
+
+def _convert(model: ModelProto, given: str, fallback_name: str) -> Graph:
+    proto = model.graph
+    constants = dict(_constants(proto))
+    names = _node_names(proto.node)
+    nodes = [
+        _node(node, name) for node, name in zip(proto.node, names, strict=True) if not _is_constant(node)
+    ]
+    opsets = {_domain(item.domain): item.version for item in model.opset_import} or {"": 1}
+    types = _with_types(model).graph
+    inputs = [_tensor(info, "input", given) for info in types.input if info.name not in constants]
+    made = {output for node in nodes for output in node.outputs}
+    known = [value_of(info) for info in proto.value_info if info.name in made]
+    return Graph(
+        name=proto.name or fallback_name,
+        inputs=tuple(inputs),
+        outputs=tuple(_tensor(info, "output", given) for info in types.output),
+        nodes=tuple(nodes),
+        constants=constants,
+        values={value.name: value for value in known if value is not None},
+        opsets={**{node.domain: 1 for node in nodes}, **opsets},
+        functions=tuple(model.functions),
+        metadata={item.key: item.value for item in model.metadata_props},
+    )
+
+
+def _with_types(model: ModelProto) -> ModelProto:
+    """The model with types of its outputs, inferred where the file leaves them out."""
+    if all(info.type.WhichOneof("value") for info in model.graph.output):
+        return model
+    return onnx.shape_inference.infer_shapes(model)
+
+
+def _tensor(info: ValueInfoProto, role: str, given: str) -> Value:
+    value = value_of(info)
+    if value is None:
+        rule = (
+            f"{role} {info.name!r} has the type {kind_of(info.type)}, but only tensors with a type are taken"
+        )
+        raise BadInput(given, rule, "export it with tensors at its boundary")
+    return value
+
+
+def _constants(proto: GraphProto) -> Iterator[tuple[str, np.ndarray]]:
+    for tensor in proto.initializer:
+        yield tensor.name, _array(tensor)
+    for sparse in proto.sparse_initializer:
+        yield sparse.values.name, _dense(sparse)
+    for node in proto.node:
+        if _is_constant(node):
+            yield node.output[0], _constant_of(node)
+
+
+def _is_constant(node: NodeProto) -> bool:
+    return node.op_type == "Constant" and _domain(node.domain) == ""
+
+
+def _constant_of(node: NodeProto) -> np.ndarray:
+    (attribute,) = node.attribute
+    item = onnx.helper.get_attribute_value(attribute)
+    if isinstance(item, SparseTensorProto):
+        return _dense(item)
+    if isinstance(item, TensorProto):
+        return _array(item)
+    plain = _plain(item)
+    return np.array(plain, _CONSTANT_DTYPES[attribute.name])
+
+
+_CONSTANT_DTYPES: dict[str, Any] = {
+    "value_float": np.float32,
+    "value_floats": np.float32,
+    "value_int": np.int64,
+    "value_ints": np.int64,
+    "value_string": object,
+    "value_strings": object,
+}
+
+
+def _array(tensor: TensorProto) -> np.ndarray:
+    # A copy, because arrays over protobuf's bytes are read-only, which torch warns about.
+    return np.array(onnx.numpy_helper.to_array(tensor))
+
+
+def _dense(sparse: SparseTensorProto) -> np.ndarray:
+    """The dense array; indices are (count,) into the flattened tensor or (count, rank)."""
+    values, indices = _array(sparse.values), _array(sparse.indices)
+    if math.prod(sparse.dims) * values.itemsize > SIZE_BOUND_BYTES:
+        raise ValueError(f"sparse tensor {sparse.values.name!r} needs more than 2 GiB when dense")
+    dense = np.zeros(tuple(sparse.dims), values.dtype)
+    if indices.ndim == 1:
+        dense.reshape(-1)[indices] = values
+    else:
+        dense[tuple(indices.T)] = values
+    return dense
+
+
+def _node(node: NodeProto, name: str) -> Node:
+    attributes = {item.name: _plain(onnx.helper.get_attribute_value(item)) for item in node.attribute}
+    return Node(name, node.op_type, tuple(node.input), tuple(node.output), attributes, _domain(node.domain))
+
+
+def _plain(item: Any) -> Any:
+    """An attribute's value: tensors become arrays, text becomes str, graphs stay as they are."""
+    if isinstance(item, TensorProto):
+        return _array(item)
+    if isinstance(item, bytes):
+        return _text(item)
+    if isinstance(item, (int, float)) or hasattr(item, "SerializeToString"):
+        return item
+    return [_plain(entry) for entry in item]
+
+
+def _text(content: bytes) -> str | bytes:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content
+
+
+def _domain(domain: str) -> str:
+    return "" if domain == "ai.onnx" else domain
+
+
+def _node_names(nodes: Sequence[NodeProto]) -> list[str]:
+    """Keep given names; number a repeated one, and call an unnamed node after its operator and place."""
+    taken = {node.name for node in nodes}
+    seen: set[str] = set()
+    names = []
+    for place, node in enumerate(nodes):
+        name = node.name
+        if not name or name in seen:
+            name = _fresh(name or f"{node.op_type}_{place}", taken)
+        seen.add(name)
+        taken.add(name)
+        names.append(name)
+    return names
+
+
+def _fresh(stem: str, taken: set[str]) -> str:
+    candidates = itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(1)))
+    return next(name for name in candidates if name not in taken)
+
+
+def _refuse_duplicates(proto: GraphProto, given: str) -> None:
+    initialized = [tensor.name for tensor in proto.initializer]
+    initialized += [sparse.values.name for sparse in proto.sparse_initializer]
+    # Before IR 4 every initialiser is listed as an input too.
+    inputs = [info.name for info in proto.input if info.name not in set(initialized)]
+    made = [output for node in proto.node for output in node.output if output]
+    outputs = Counter(info.name for info in proto.output)
+    repeated = [name for name, count in Counter([*initialized, *inputs, *made]).items() if count > 1]
+    repeated += [name for name, count in outputs.items() if count > 1]
+    if repeated:
+        raise BadInput(given, f"defines the value {repeated[0]!r} more than once", _EXPORT_AGAIN)
+
+
+def _refuse_undefined(graph: Graph, given: str) -> None:
+    made = {output for node in graph for output in node.outputs}
+    known = made | set(graph.constants) | {value.name for value in graph.inputs}
+    for node in graph:
+        missing = [name for name in reads(node) if name not in known]
+        if missing:
+            rule = f"node {node.name!r} reads {missing[0]!r}, which nothing makes"
+            raise BadInput(given, rule, _EXPORT_AGAIN)
+    absent = [value.name for value in graph.outputs if value.name not in known]
+    if absent:
+        raise BadInput(given, f"nothing makes its output {absent[0]!r}", _EXPORT_AGAIN)
