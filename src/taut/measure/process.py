@@ -1,0 +1,143 @@
+"""The parent's handle on one measured process: start it, ask it, and say clearly how it failed.
+
+A crash, a hang and an error inside the process all become ``EnvironmentFailed`` with the end of what the
+process wrote to standard error. It is killed on every way out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from taut.core.errors import EnvironmentFailed
+from taut.core.runner import RunnerSpec
+
+_TAIL_BYTES = 600
+_CLOSE_TIMEOUT_S = 5.0
+_POOL_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TBB_NUM_THREADS")
+
+
+@dataclass
+class Child:
+    """One process with one runner. Use as a context manager; then ``ask`` in any order.
+
+    with Child("new", spec, items_file, cores=(0, 1)) as child:
+        child.ask("open")
+        child.ask("run", start=0, discard=1, count=10)["latency_ms"]
+    """
+
+    name: str
+    spec: RunnerSpec
+    items: Path | None = None
+    cores: Sequence[int] = ()
+    timeout_s: float = 120.0
+    """Longest silence before the process counts as hung"""
+    _process: subprocess.Popen[bytes] = field(init=False, repr=False)
+    _complaints: IO[bytes] = field(init=False, repr=False)
+    _unread: bytes = field(default=b"", init=False, repr=False)
+
+    def __enter__(self) -> Child:
+        self._complaints = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "taut.measure.child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._complaints,
+            env=_environment(len(self.cores)),
+        )
+        try:
+            self._send("start", self._setup())
+            self.ask("start")
+        except BaseException:
+            self._kill()
+            raise
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._kill()
+
+    def ask(self, command: str, **arguments: Any) -> Mapping[str, Any]:
+        """Send a command and wait for its answer; EnvironmentFailed if there is none, or an error."""
+        self._send(command, {"do": command, **arguments})
+        reply: Mapping[str, Any] = json.loads(self._line(command))
+        if "error" in reply:
+            rule = f"failed to {command}: {reply['error']}"
+            raise EnvironmentFailed(f"runner {self.name!r}", rule, _WAY_OUT)
+        return reply
+
+    def _setup(self) -> Mapping[str, Any]:
+        return {
+            "parent": os.getpid(),
+            "factory": self.spec.factory,
+            "arguments": dict(self.spec.arguments),
+            "items": None if self.items is None else str(self.items),
+            "cores": list(self.cores),
+        }
+
+    def _send(self, what: str, message: Mapping[str, Any]) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise self._death(what) from None
+
+    def _line(self, what: str) -> bytes:
+        assert self._process.stdout is not None
+        end = time.monotonic() + self.timeout_s
+        while b"\n" not in self._unread:
+            ready, _, _ = select.select([self._process.stdout], [], [], max(0.0, end - time.monotonic()))
+            if not ready:
+                rule = f"did not answer {what!r} within {self.timeout_s:g} s{self._tail()}"
+                raise EnvironmentFailed(f"runner {self.name!r}", rule, _WAY_OUT)
+            chunk = os.read(self._process.stdout.fileno(), 1 << 16)
+            if not chunk:
+                raise self._death(what)
+            self._unread += chunk
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line
+
+    def _death(self, what: str) -> EnvironmentFailed:
+        code = self._process.wait()
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return EnvironmentFailed(
+            f"runner {self.name!r}", f"died ({how}) during {what!r}{self._tail()}", _WAY_OUT
+        )
+
+    def _tail(self) -> str:
+        size = self._complaints.seek(0, os.SEEK_END)
+        self._complaints.seek(max(0, size - _TAIL_BYTES))
+        text = self._complaints.read().decode(errors="replace").strip()
+        return f"; it said: {text}" if text else ""
+
+    def _kill(self) -> None:
+        """End the process: politely through the end of its input, then by force."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        try:
+            self._process.stdin.close()
+            self._process.wait(_CLOSE_TIMEOUT_S)
+        except (subprocess.TimeoutExpired, BrokenPipeError):
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+        self._complaints.close()
+
+
+_WAY_OUT = "run it alone to see why, or leave it out"
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """The parent's environment with its import path, and thread pools held to the given threads."""
+    import_path = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
+    pools = dict.fromkeys(_POOL_VARIABLES, str(threads)) if threads else {}
+    return {**os.environ, "PYTHONPATH": import_path, **pools}

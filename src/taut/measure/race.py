@@ -1,0 +1,77 @@
+"""Rank many candidates quickly: all in turns, in heats of a few, with the original in every heat.
+
+A race is for choosing what to prove, not for claims. The machine may change between heats, so compare
+candidates of different heats by their ratio to the original of their own heat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from taut.core.measurement import Measurement
+from taut.core.move import Progress, no_progress
+from taut.core.runner import RunnerSpec, Workload
+from taut.measure.lock import timing_lock
+from taut.measure.settings import RaceSettings
+from taut.measure.turns import seated
+
+
+@dataclass(frozen=True)
+class RaceFailure:
+    """Why a candidate has no measurement."""
+
+    error: str
+
+
+def race(
+    specs: Mapping[str, RunnerSpec],
+    workload: Workload,
+    settings: RaceSettings | None = None,
+    progress: Progress = no_progress,
+) -> dict[str, Measurement | RaceFailure]:
+    """Time all candidates; the first is the original and runs in every heat, its first one counts.
+
+    Each environment holds ``original_p50_ms``, the original's median in the same heat (NaN where it
+    failed). A candidate that fails yields its error and ends nothing else.
+    """
+    settings = settings or RaceSettings()
+    results: dict[str, Measurement | RaceFailure] = {}
+    for heat in _heats(specs, settings.at_once):
+        progress("racing candidates", len(results) / len(specs))
+        with timing_lock(progress):
+            results = _run_heat(heat, workload, settings) | results
+    return {name: results[name] for name in specs}
+
+
+def ratio_to_original(measurement: Measurement) -> float:
+    """Median latency over that of the original in the same heat; below 1 is faster."""
+    return float(np.median(measurement.latency_ms)) / float(measurement.environment["original_p50_ms"])
+
+
+def _heats(specs: Mapping[str, RunnerSpec], at_once: int) -> Iterator[dict[str, RunnerSpec]]:
+    original, *others = specs
+    for start in range(0, max(1, len(others)), at_once):
+        yield {name: specs[name] for name in (original, *others[start : start + at_once])}
+
+
+def _run_heat(
+    heat: Mapping[str, RunnerSpec], workload: Workload, settings: RaceSettings
+) -> dict[str, Measurement | RaceFailure]:
+    failures: dict[str, str] = {}
+    measured = {}
+    with seated(heat, workload, settings.limits, failures) as table:
+        for _ in table.rounds(settings.seconds_each * len(table.players)):
+            pass
+        for player in table.players:
+            with table.spared(player.name):
+                measured[player.name] = table.measurement(player)
+    original = measured.get(next(iter(heat)))
+    original_p50_ms = float(np.median(original.latency_ms)) if original else float("nan")
+    timed: dict[str, Measurement | RaceFailure] = {
+        name: replace(one, environment={**one.environment, "original_p50_ms": original_p50_ms})
+        for name, one in measured.items()
+    }
+    return timed | {name: RaceFailure(error) for name, error in failures.items()}
