@@ -27,6 +27,8 @@ class Placed:
     where: str
     """Provider, plugin or kernel family, in the runtime's own words"""
     precision: str
+    op: str
+    """Operator of the node, by which a person finds a whole kind that moved"""
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,26 @@ class NodeTime:
     precision: str
 
 
+@dataclass(frozen=True)
+class StageScript:
+    """Plain Python that opens and runs a stage without taut."""
+
+    module: str
+    """Package to import"""
+    open_lines: tuple[str, ...]
+    """Open the file in ``folder`` under the given variable"""
+    run_call: str
+    """Expression: the stage's outputs in order, from a dictionary of arrays called ``feed``"""
+
+
 class Session(Protocol):
     """A loaded stage."""
 
+    reuses_buffers: bool
+    """Whether the arrays that ``run`` returns are overwritten by its next run"""
+
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        """Return outputs by name as numpy arrays."""
+        """Return outputs by name as numpy arrays; the inputs are exactly the stage's."""
         ...
 
     def placement(self) -> Sequence[Placed]: ...
@@ -69,6 +86,10 @@ class Runtime(Protocol):
         ...
 
     def open(self, folder: Path, files: Sequence[str], stage: Stage, threads: int) -> Session: ...
+
+    def script(self, file: str, stage: Stage, threads: int, variable: str) -> StageScript | None:
+        """Return how to do without taut what ``open`` and ``run`` do; None where that is not possible."""
+        ...
 
     def profile(
         self, folder: Path, files: Sequence[str], stage: Stage, threads: int, items: Sequence[Arrays]
