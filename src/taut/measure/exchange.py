@@ -50,7 +50,7 @@ def _write(path: Path, packed: Mapping[str, np.ndarray]) -> None:
                 f"array {key.rpartition('|')[2]!r}", "holds Python objects", "give numbers or text"
             )
     with path.open("wb") as file:
-        np.savez(file, **packed)
+        np.savez(file, **packed)  # type: ignore[arg-type]  # no key of ours is its "allow_pickle"
 
 
 def _pack(rows: Sequence[Arrays]) -> dict[str, np.ndarray]:
