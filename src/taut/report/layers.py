@@ -1,0 +1,93 @@
+"""The network node by node, before and after: bars for the slowest nodes, a table for all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from taut.core.figures import Figure
+from taut.report.data import LayerRow
+from taut.report.markup import Html, element
+from taut.report.tables import cell, figure_cell, name_cell, row, table
+from taut.report.wording import NOTHING, amount, count, figure_text
+
+_BARS = 14  # as many as fit on one screen; the rest is in the table
+
+
+def layer_bars(layers: Sequence[LayerRow]) -> Html:
+    """Draw the nodes that took longest in either network, longest first, and the rest as one line."""
+    ranked = sorted(layers, key=_longest, reverse=True)
+    shown, rest = ranked[:_BARS], ranked[_BARS:]
+    scale = max((_longest(layer) for layer in shown), default=0.0) or 1.0
+    bars = [_bar(layer, scale) for layer in shown]
+    return element("div", _key(), *bars, _rest(rest), class_="layers")
+
+
+def _longest(layer: LayerRow) -> float:
+    return max((figure.value for figure in (layer.before, layer.after) if figure), default=0.0)
+
+
+def _key() -> Html:
+    keys = [
+        element("span", element("i", class_=f"swatch {side}"), side, class_="key")
+        for side in ("before", "after")
+    ]
+    return element("p", *keys, class_="legend")
+
+
+def _bar(layer: LayerRow, scale: float) -> Html:
+    precision = layer.before_precision
+    if layer.after_precision and layer.after_precision != precision:
+        precision = f"{precision} → {layer.after_precision}"
+    words = ", ".join(part for part in (layer.op, precision, layer.became) if part)
+    return element(
+        "div",
+        element("div", element("span", layer.node, class_="given"), element("small", words), class_="who"),
+        element(
+            "div",
+            _stripe(layer.before, scale, "before"),
+            _stripe(layer.after, scale, "after"),
+            class_="stripes",
+        ),
+        class_="layer",
+    )
+
+
+def _stripe(figure: Figure | None, scale: float, side: str) -> Html:
+    if figure is None:
+        return element("div", element("span", "not timed apart"), class_="stripe")
+    return element(
+        "div",
+        element("i", class_=f"swatch {side}", style=f"width:{100 * figure.value / scale:.1f}%"),
+        element("span", figure_text(figure)),
+        class_="stripe",
+    )
+
+
+def _rest(layers: Sequence[LayerRow]) -> Html | None:
+    if not layers:
+        return None
+    before, after = (
+        sum(figure.value for figure in figures if figure)
+        for figures in ([layer.before for layer in layers], [layer.after for layer in layers])
+    )
+    words = f"{len(layers)} more nodes: {amount(before, 'ms')} before, {amount(after, 'ms')} after"
+    return element("p", words, class_="note")
+
+
+def layer_table(layers: Sequence[LayerRow]) -> Html:
+    """List every node in the order of the network."""
+    head = ("Node", "MACs", "Before", "After", "Precision before", "Precision after", "Became")
+    rows = [
+        row(
+            name_cell(layer.node, layer.op),
+            cell(count(layer.macs)),
+            figure_cell(layer.before),
+            figure_cell(layer.after),
+            cell(layer.before_precision or NOTHING),
+            cell(layer.after_precision or NOTHING),
+            cell(layer.became or "kept its name"),
+        )
+        for layer in layers
+    ]
+    body = table(head, rows, "all-layers")
+    return element("details", element("summary", f"All {len(layers)} nodes"), body)
