@@ -75,7 +75,7 @@ class OnnxRuntime:
 
     def save(self, graph: Graph, stage: Stage, folder: Path, stem: str) -> list[str]:
         """Write the graph as ``<stem>.onnx``; optimisation happens when it is opened."""
-        _session_options(stage, threads=os.cpu_count() or 1)
+        session_options(stage, threads=os.cpu_count() or 1)
         save_onnx(graph, folder / f"{stem}.onnx")
         return [f"{stem}.onnx"]
 
@@ -97,7 +97,7 @@ class OnnxRuntime:
         self, folder: Path, files: Sequence[str], stage: Stage, threads: int, items: Sequence[Arrays]
     ) -> Sequence[NodeTime]:
         """Median time of each kernel over the items, by onnxruntime's own profiler."""
-        return time_kernels(folder / files[0], _session_options(stage, threads), items)
+        return time_kernels(folder / files[0], session_options(stage, threads), items)
 
 
 class _Session:
@@ -106,7 +106,7 @@ class _Session:
     def __init__(self, path: Path, stage: Stage, threads: int) -> None:
         self._path, self._stage, self._threads = path, stage, threads
         self._session = onnxruntime.InferenceSession(
-            path, _session_options(stage, threads), providers=["CPUExecutionProvider"]
+            path, session_options(stage, threads), providers=["CPUExecutionProvider"]
         )
         self._outputs = [output.name for output in self._session.get_outputs()]
 
@@ -114,13 +114,13 @@ class _Session:
         return dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True))
 
     def placement(self) -> Sequence[Placed]:
-        return place(self._path, _session_options(self._stage, self._threads))
+        return place(self._path, session_options(self._stage, self._threads))
 
     def close(self) -> None:
         del self._session
 
 
-def _session_options(stage: Stage, threads: int) -> onnxruntime.SessionOptions:
+def session_options(stage: Stage, threads: int) -> onnxruntime.SessionOptions:
     """Build onnxruntime's options for a stage; BadInput for what it cannot do within the threads."""
     if stage.precision not in OnnxRuntime.precisions:
         raise BadInput(f"precision {stage.precision!r}", "onnxruntime computes in float32", "use openvino")
