@@ -63,7 +63,8 @@ class Editor:
         del self._nodes[name]
 
     def change(self, name: str, **fields: Any) -> Node:
-        """Replace fields of a node (op, inputs, outputs, attributes, domain)."""
+        """Replace fields of a node (op, inputs, outputs, attributes, domain); its name stays."""
+        assert "name" not in fields, "a node keeps its name; remove it and add another"
         self._nodes[name] = replace(self._nodes[name], **fields)
         return self._nodes[name]
 
@@ -93,25 +94,29 @@ class Editor:
         self._opsets[domain] = max(self._opsets.get(domain, version), version)
 
     def redirect(self, old: str, new: str, only: set[str] | None = None) -> None:
-        """Let the readers of a value (or only the named nodes) read another one instead."""
+        """Let the readers of a value (or only the named nodes) read another one instead.
+
+        Reading from within a subgraph counts; a graph output keeps its name and its maker.
+        """
         for name, node in self._nodes.items():
-            if old in node.inputs and (only is None or name in only):
+            if old in reads(node) and (only is None or name in only):
                 inputs = tuple(new if value == old else value for value in node.inputs)
-                self._nodes[name] = replace(node, inputs=inputs)
+                attributes = {key: _recaptured(item, old, new) for key, item in node.attributes.items()}
+                self._nodes[name] = replace(node, inputs=inputs, attributes=attributes)
 
     def graph(self) -> Graph:
         """Return the new graph: sorted, without nodes and constants that no output depends on."""
-        kept = _live(list(self._nodes.values()), {output.name for output in self._outputs})
-        nodes = sort_nodes(kept)
+        outputs = {output.name for output in self._outputs}
+        nodes = sort_nodes(_live(list(self._nodes.values()), outputs))
         made = {output for node in nodes for output in node.outputs}
-        read = {value for node in nodes for value in reads(node)} | {output.name for output in self._outputs}
+        read = {value for node in nodes for value in reads(node)} | outputs
         return replace(
             self._graph,
             nodes=tuple(nodes),
             inputs=tuple(self._inputs),
             outputs=tuple(self._outputs),
             constants={name: array for name, array in self._constants.items() if name in read},
-            values={name: value for name, value in self._values.items() if name in made},
+            values={name: value for name, value in self._values.items() if name in made - outputs},
             opsets=dict(self._opsets),
         )
 
@@ -126,3 +131,27 @@ def _live(nodes: list[Node], wanted: set[str]) -> list[Node]:
             live[node.name] = node
             pending += [producers[value] for value in reads(node) if value in producers]
     return [node for node in nodes if node.name in live]
+
+
+def _recaptured(attribute: Any, old: str, new: str) -> Any:
+    """A copy of a subgraph (or list of them) that captures another value; anything else as it is."""
+    if isinstance(attribute, list):
+        return [_recaptured(item, old, new) for item in attribute]
+    if not hasattr(attribute, "node"):
+        return attribute
+    graph = type(attribute)()
+    graph.CopyFrom(attribute)
+    for node in graph.node:
+        node.input[:] = [new if name == old else name for name in node.input]
+        for inner in node.attribute:
+            _recapture_inner(inner, old, new)
+    for output in graph.output:
+        output.name = new if output.name == old else output.name
+    return graph
+
+
+def _recapture_inner(attribute: Any, old: str, new: str) -> None:
+    if attribute.HasField("g"):
+        attribute.g.CopyFrom(_recaptured(attribute.g, old, new))
+    for graph in attribute.graphs:
+        graph.CopyFrom(_recaptured(graph, old, new))
