@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+from tests.report.sample_run import sample_run
+
+from taut.core.figures import Modelled, Predicted
+from taut.report.data import ReportData
+from taut.report.page import render
+from taut.report.stored import from_json, to_json
+
+_BARE = ReportData("net", "stopped", None, (), sample_run().original, sample_run().reproduce)
+_MODELLED = replace(
+    sample_run().original, p50=Modelled(2.0, "ms", "edge.toml"), p99=Predicted(3, 2, 4, "ms", 0.1)
+)
+
+
+@pytest.mark.parametrize(
+    "data", [sample_run(), sample_run(hostile=True), _BARE, replace(sample_run(None), original=_MODELLED)]
+)
+def test_stored_report_comes_back_equal(data: ReportData) -> None:
+    text = json.dumps(to_json(data), allow_nan=False)
+    back = from_json(json.loads(text))
+    assert back == data
+    assert render(back) == render(data)
+
+
+def test_stored_report_keeps_a_missing_number_missing() -> None:
+    data = sample_run()
+    trial = replace(data.trials[1], quality={"accuracy": math.nan})
+    back = from_json(json.loads(json.dumps(to_json(replace(data, trials=(trial,))), allow_nan=False)))
+    assert math.isnan(back.trials[0].quality["accuracy"])
+
+
+def test_stored_report_of_another_schema_is_refused() -> None:
+    with pytest.raises(ValueError, match="schema 2"):
+        from_json({**to_json(sample_run()), "schema": 2})
