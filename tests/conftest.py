@@ -25,7 +25,7 @@ _connect = socket.socket.connect
 def pytest_configure(config: pytest.Config) -> None:
     """Point the cache at a folder that goes away with the run; child processes inherit it."""
     folder = tempfile.TemporaryDirectory(prefix="taut-cache-", ignore_cleanup_errors=True)
-    os.environ["TAUT_CACHE"] = folder.name
+    os.environ["XDG_CACHE_HOME"] = folder.name
     config.add_cleanup(folder.cleanup)
 
 
