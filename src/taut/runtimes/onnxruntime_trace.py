@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import statistics
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from taut.core.task import Arrays
 from taut.graph.ir import Node
 from taut.graph.onnx_import import load_onnx
 from taut.runtimes.base import NodeTime, Placed
-from taut.runtimes.coverage import FOLDED, covered, owners
+from taut.runtimes.coverage import FOLDED, Coverage, Kernel
 from taut.runtimes.inputs import zeros
 
 _KERNEL_SUFFIX = "_kernel_time"
@@ -33,7 +33,7 @@ _DTYPES = {"float": "float32", "double": "float64"}
 
 
 @dataclass(frozen=True)
-class _Kernel:
+class _Timed:
     """One executed kernel of a trace, with its time in each run."""
 
     name: str
@@ -46,12 +46,12 @@ class _Kernel:
 def place(path: Path, options: onnxruntime.SessionOptions) -> list[Placed]:
     """Return where every node of the file ran, from one run on zeros."""
     graph = load_onnx(path)
-    kernels, owner = _trace(path, options, [zeros(graph.inputs)], graph.nodes)
+    kernels, coverage = _trace(path, options, [zeros(graph.inputs)], graph.nodes)
     by_name = {kernel.name: kernel for kernel in kernels}
-    return [_placed(node, by_name.get(owner.get(node.name, ""))) for node in graph.nodes]
+    return [_placed(node, by_name.get(coverage.owner.get(node.name, ""))) for node in graph.nodes]
 
 
-def _placed(node: Node, kernel: _Kernel | None) -> Placed:
+def _placed(node: Node, kernel: _Timed | None) -> Placed:
     if kernel is None:
         return Placed(node.name, FOLDED, "", node.op)
     return Placed(node.name, kernel.provider, kernel.precision, node.op)
@@ -59,11 +59,11 @@ def _placed(node: Node, kernel: _Kernel | None) -> Placed:
 
 def time_kernels(path: Path, options: onnxruntime.SessionOptions, items: Sequence[Arrays]) -> list[NodeTime]:
     """Return the median time of each kernel over the items; the first item is run once more to warm up."""
-    kernels, owner = _trace(path, options, [items[0], *items], load_onnx(path).nodes)
+    kernels, coverage = _trace(path, options, [items[0], *items], load_onnx(path).nodes)
     return [
         NodeTime(
             f"{kernel.op} {kernel.name}",
-            covered(owner, kernel.name),
+            coverage.nodes(kernel.name),
             statistics.median(kernel.latencies_ms[1:]),
             kernel.precision,
         )
@@ -73,8 +73,8 @@ def time_kernels(path: Path, options: onnxruntime.SessionOptions, items: Sequenc
 
 def _trace(
     path: Path, options: onnxruntime.SessionOptions, items: Sequence[Arrays], nodes: Sequence[Node]
-) -> tuple[list[_Kernel], dict[str, str]]:
-    """Run the items under the profiler; return the kernels and the kernel that owns each node."""
+) -> tuple[list[_Timed], Coverage]:
+    """Run the items under the profiler; return the kernels and the nodes that they cover."""
     with tempfile.TemporaryDirectory(prefix="taut-trace-") as folder:
         optimised = Path(folder) / "optimised.onnx"
         options.optimized_model_filepath = str(optimised)
@@ -85,20 +85,26 @@ def _trace(
         for item in items:
             session.run(None, item)
         events = json.loads(Path(session.end_profiling()).read_text())
-        claims = {
-            node.name: tuple(_claims(node))
-            for node in onnx.load(optimised, load_external_data=False).graph.node
-        }
-    return _kernels(events), owners(nodes, claims)
+        graph = onnx.load(optimised, load_external_data=False).graph
+    return _kernels(events), Coverage(nodes, _fused(graph.node))
 
 
-def _claims(kernel: onnx.NodeProto) -> Iterator[str]:
-    yield kernel.name
-    yield kernel.name.removesuffix(_BLOCKED_SUFFIX)
-    yield from kernel.output
+def _fused(kernels: Sequence[onnx.NodeProto]) -> list[Kernel]:
+    readers: dict[str, list[str]] = {}
+    for kernel in kernels:
+        for value in kernel.input:
+            readers.setdefault(value, []).append(kernel.name)
+    return [
+        Kernel(
+            kernel.name,
+            (kernel.name, kernel.name.removesuffix(_BLOCKED_SUFFIX), *kernel.output),
+            tuple(reader for value in kernel.output for reader in readers.get(value, ())),
+        )
+        for kernel in kernels
+    ]
 
 
-def _kernels(events: Sequence[dict[str, Any]]) -> list[_Kernel]:
+def _kernels(events: Sequence[dict[str, Any]]) -> list[_Timed]:
     """Group kernel events by name, in the order of execution."""
     runs: dict[str, list[dict[str, Any]]] = {}
     for event in events:
@@ -107,9 +113,9 @@ def _kernels(events: Sequence[dict[str, Any]]) -> list[_Kernel]:
     return [_kernel(name, group) for name, group in runs.items()]
 
 
-def _kernel(name: str, events: Sequence[dict[str, Any]]) -> _Kernel:
+def _kernel(name: str, events: Sequence[dict[str, Any]]) -> _Timed:
     arguments = events[0]["args"]
-    return _Kernel(
+    return _Timed(
         name,
         arguments["op_name"],
         arguments["provider"],
