@@ -17,7 +17,7 @@ import onnx
 
 from taut.core.errors import BadInput
 from taut.graph.ir import Dimension, Graph, Node, Value
-from taut.graph.single_node import compute, infer_outputs, is_computable
+from taut.graph.single_node import compute, infer_outputs, is_computable, why_not_inferred
 
 _SMALL = 1024
 """Elements of a value whose contents are followed: shapes, axes, scales and small index tables"""
@@ -29,7 +29,7 @@ def with_shapes(graph: Graph, sizes: Mapping[str, tuple[int, ...]] | None = None
     Raises BadInput where a dynamic input has no size, or a size contradicts the graph.
     """
     inputs, symbols = _fixed_inputs(graph, sizes or {})
-    walk = _Walk(graph, {value.name: value for value in inputs}, symbols)
+    walk = TypeWalk(graph, inputs, symbols)
     for node in graph:
         walk.visit(node)
     made = [name for node in graph for name in node.outputs if name in walk.types]
@@ -41,28 +41,40 @@ def with_shapes(graph: Graph, sizes: Mapping[str, tuple[int, ...]] | None = None
     )
 
 
-class _Walk:
-    """Types and known contents of everything before the node that is visited next."""
+class TypeWalk:
+    """Types and known contents of everything before the node that is visited next.
 
-    def __init__(self, graph: Graph, types: dict[str, Value], symbols: Mapping[str, int]) -> None:
+    Nodes are visited in topological order, each once; ``types`` then has what could be known so far.
+    """
+
+    def __init__(self, graph: Graph, inputs: Sequence[Value], symbols: Mapping[str, int]) -> None:
         self._graph = graph
         self._symbols = symbols
-        self.types = types
+        self.types = {value.name: value for value in inputs}
         self._known = {name: array for name, array in graph.constants.items() if array.size <= _SMALL}
         for name in graph.constants:
             value = graph.value(name)
             assert value is not None
-            types[name] = value
+            self.types[name] = value
 
     def visit(self, node: Node) -> None:
+        """Learn the types of the node's outputs, and their contents where they are small and known."""
         inferred = infer_outputs(self._graph, node, self.types, self._known)
-        if not inferred and not onnx.defs.has(node.op, node.domain):
+        if not inferred and not onnx.defs.has(node.op, node.domain) and not self._is_stated(node):
             inferred = self._shapes_from_running(node)
         for name in filter(None, node.outputs):
             value = self._completed(name, inferred.get(name))
             if value is not None:
                 self.types[name] = value
         self._follow_contents(node)
+
+    def complaint(self, node: Node) -> str | None:
+        """What onnx finds wrong with a node whose inputs are known; None where it finds nothing."""
+        return why_not_inferred(self._graph, node, self.types, self._known)
+
+    def _is_stated(self, node: Node) -> bool:
+        stated = [self._graph.value(name) for name in node.outputs if name]
+        return all(value is not None and value.is_static for value in stated)
 
     def _completed(self, name: str, inferred: Value | None) -> Value | None:
         """What was inferred, with unknown sizes taken from the file where it states them."""

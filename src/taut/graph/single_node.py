@@ -46,6 +46,18 @@ def infer_outputs(
     }
 
 
+def why_not_inferred(
+    graph: Graph, node: Node, types: Mapping[str, Value], known: Mapping[str, np.ndarray]
+) -> str | None:
+    """Return why onnx can infer no types, which ``infer_outputs`` passes over; None where it can."""
+    model = _model(graph, node, types, known)
+    try:
+        onnx.shape_inference.infer_shapes(model, strict_mode=True)
+    except onnx.shape_inference.InferenceError as error:
+        return " ".join(str(error).split())
+    return None
+
+
 def compute(graph: Graph, node: Node, known: Mapping[str, np.ndarray]) -> dict[str, np.ndarray] | None:
     """Return the contents of a node's outputs; None where onnxruntime cannot run the node alone."""
     import onnxruntime
