@@ -20,6 +20,7 @@ from taut.core.device import Device
 from taut.core.errors import BadInput
 from taut.core.network import Stage
 from taut.core.task import Arrays
+from taut.devices.features import has_bfloat16
 from taut.graph.ir import Graph
 from taut.graph.onnx_export import save_onnx
 from taut.graph.onnx_import import load_onnx
@@ -27,7 +28,6 @@ from taut.runtimes.base import NodeTime, Placed, StageScript
 from taut.runtimes.openvino_kernels import coverage, executed, place
 
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
-_BFLOAT16_FEATURES = {"avx512_bf16", "amx_bf16", "svebf16", "bf16"}
 _OPTIONS = (
     "INFERENCE_NUM_THREADS",
     "ENABLE_HYPER_THREADING",
@@ -82,11 +82,6 @@ class OpenVino:
             return session.kernel_times(items)
         finally:
             session.close()
-
-
-def has_bfloat16(device: Device) -> bool:
-    """Whether the processor multiplies in bfloat16; without it OpenVINO would convert back and forth."""
-    return bool(_BFLOAT16_FEATURES & set(device.features))
 
 
 class _Session:
