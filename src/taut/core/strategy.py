@@ -43,7 +43,10 @@ class Trial:
 
 
 class Problem(Protocol):
-    """What a strategy may ask. ``evaluate`` writes to the ledger before it returns."""
+    """What a strategy may ask. Everything it asks for is in the ledger before the answer returns.
+
+    A strategy must be deterministic given the answers: a resumed run replays it against the ledger.
+    """
 
     @property
     def network(self) -> Network: ...
@@ -60,11 +63,42 @@ class Problem(Protocol):
         ...
 
     @property
+    def keep(self) -> frozenset[str]:
+        """Nodes that no move may change."""
+        ...
+
+    @property
     def trials(self) -> Sequence[Trial]:
         """Everything evaluated so far, in order; the first is the original."""
         ...
 
-    def evaluate(self, plan: Plan, predicted: Mapping[str, Predicted] | None = None) -> Trial: ...
+    def evaluate(self, plan: Plan, predicted: Mapping[str, Predicted] | None = None) -> Trial:
+        """Realise and measure a plan; a plan that fails gives a trial with its error."""
+        ...
+
+    def rank(self, plans: Sequence[Plan]) -> list[tuple[Plan, float]]:
+        """Time plans against the original, quality unseen: (plan, ratio), fastest first, failures left out."""
+        ...
+
+    def profile(self, plan: Plan) -> Mapping[str, float]:
+        """Time in ms by node name of the original; what belongs to no node is under the empty name."""
+        ...
+
+    def loss(self, plan: Plan) -> float:
+        """Quick distance to the original's outputs: noise power over signal power on a few samples."""
+        ...
+
+    def fact(self, name: str, compute: Callable[[], Any]) -> Any:
+        """Return a ledgered JSON value, computing it where it is not known yet."""
+        ...
+
+    def holds_quality(self, trial: Trial) -> bool:
+        """Whether every quality limit holds on the select split with its one-sided 95% margin."""
+        ...
+
+    def holds(self, trial: Trial) -> bool:
+        """Whether every limit of the budget holds."""
+        ...
 
     def remaining_s(self) -> float: ...
 

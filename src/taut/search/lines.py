@@ -1,0 +1,89 @@
+"""The lines that a knowledgeable user would try by hand: every runtime, setting and whole-network recipe.
+
+They are timed together first, quality unseen, and only those near the front are judged in full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from taut.core.move import Form, Plan
+from taut.core.strategy import Problem, Trial
+
+NEAR_FRONT = 1.15
+"""A plan within 15% of the fastest may still win once both are measured at length."""
+MOST_JUDGED = 4
+
+
+def lines(problem: Problem) -> Iterator[Plan]:
+    """Evaluate the fastest settings of each runtime and precision, then whole-network recipes on the best."""
+    settings = [Plan.of([move], _label(move)) for move in offers(problem, "runtime")]
+    ranked = problem.rank([Plan(), *settings])
+    for plan in _worth_judging(ranked):
+        problem.evaluate(plan)
+        yield plan
+    for plan in _worth_judging(problem.rank(recipes(problem, best_settings(ranked)))):
+        problem.evaluate(plan)
+        yield plan
+
+
+def recipes(problem: Problem, settings: Sequence[Plan]) -> list[Plan]:
+    """Every GRAPH move as it is offered, on each of the given settings."""
+    whole = [
+        move
+        for name, kind in problem.moves.items()
+        if kind.form is Form.GRAPH and name != "fold"
+        for move in offers(problem, name)
+    ]
+    return [
+        setting.with_move(move, f"{_label(move)}, {setting.label}") for setting in settings for move in whole
+    ]
+
+
+def offers(problem: Problem, kind: str) -> Sequence:
+    """What a kind of move offers for the network; nothing where the kind is not allowed."""
+    if kind not in problem.moves:
+        return []
+    return problem.moves[kind].offers(problem.network, problem.context)
+
+
+def best_settings(ranked: Sequence[tuple[Plan, float]]) -> list[Plan]:
+    """The fastest setting of each pair of runtime and precision, fastest first; one stage only."""
+    best: dict[tuple[str, str], Plan] = {}
+    for plan, _ in ranked:
+        for move in plan.moves:
+            if move.form is Form.RUN:
+                best.setdefault(family(plan), plan)
+    return list(best.values())
+
+
+def family(plan: Plan) -> tuple[str, str]:
+    """Runtime and precision of a plan's last stage."""
+    for move in reversed(plan.moves):
+        if move.form is Form.RUN:
+            stage = move.run.stages[-1]
+            return stage.runtime, stage.precision
+    return "onnxruntime", "float32"
+
+
+def fastest(problem: Problem) -> Trial:
+    """The fastest trial so far that keeps the quality; the original where nothing else does."""
+    kept = [trial for trial in problem.trials if trial.is_realised and problem.holds_quality(trial)]
+    return min(kept or [problem.trials[0]], key=lambda trial: trial.value("ratio"))
+
+
+def _worth_judging(ranked: Sequence[tuple[Plan, float]]) -> list[Plan]:
+    """The near front, and the fastest of every family within twice the front."""
+    if not ranked:
+        return []
+    front = ranked[0][1]
+    near = [plan for plan, ratio in ranked if plan.moves and ratio <= NEAR_FRONT * front][:MOST_JUDGED]
+    families: dict[tuple[str, str], Plan] = {}
+    for plan, ratio in ranked:
+        if plan.moves and ratio <= 2 * front:
+            families.setdefault(family(plan), plan)
+    return list(dict.fromkeys([*near, *families.values()]))
+
+
+def _label(move: object) -> str:
+    return getattr(move, "label", None) or type(move).__name__
