@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 from tests.report.sample_run import sample_run
 
+from taut.core.errors import BadInput
 from taut.core.figures import Modelled, Predicted
 from taut.report.data import ReportData
 from taut.report.page import render
-from taut.report.stored import from_json, to_json
+from taut.report.stored import report_from_json, to_json
 
 _BARE = ReportData("net", "stopped", None, (), sample_run().original, sample_run().reproduce)
 _MODELLED = replace(
@@ -23,7 +24,7 @@ _MODELLED = replace(
 )
 def test_stored_report_comes_back_equal(data: ReportData) -> None:
     text = json.dumps(to_json(data), allow_nan=False)
-    back = from_json(json.loads(text))
+    back = report_from_json(json.loads(text))
     assert back == data
     assert render(back) == render(data)
 
@@ -31,10 +32,11 @@ def test_stored_report_comes_back_equal(data: ReportData) -> None:
 def test_stored_report_keeps_a_missing_number_missing() -> None:
     data = sample_run()
     trial = replace(data.trials[1], quality={"accuracy": math.nan})
-    back = from_json(json.loads(json.dumps(to_json(replace(data, trials=(trial,))), allow_nan=False)))
+    back = report_from_json(json.loads(json.dumps(to_json(replace(data, trials=(trial,))), allow_nan=False)))
     assert math.isnan(back.trials[0].quality["accuracy"])
 
 
-def test_stored_report_of_another_schema_is_refused() -> None:
-    with pytest.raises(ValueError, match="schema 2"):
-        from_json({**to_json(sample_run()), "schema": 2})
+@pytest.mark.parametrize("broken", [{"title": 3}, {"trials": None}, {"nonsense": 1}])
+def test_stored_report_that_does_not_fit_is_refused(broken: dict[str, object]) -> None:
+    with pytest.raises(BadInput, match=r"report\.json"):
+        report_from_json({**to_json(sample_run()), **broken})
