@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from taut.report.plot import Axis, Plot, axis_over
 from taut.report.wording import amount, figure_text, number, percent
 
 _BINS = 36
+_SIGHT = 4.0  # times the allowed loss of quality that the front shows
 _MOST_SAMPLES = 300  # marks per side of the order plot; more would only blacken it
 
 
@@ -43,6 +44,7 @@ def front_chart(data: ReportData) -> Html | None:
         return None
     latency_bound = _bound(data, "p50")
     quality_bound = _quality_bound(data, points)
+    points = _within_sight(points, quality_bound, data.quality.better)
     plot = Plot(
         axis_over("p50 latency, ms (less is better)", _values([p.x for p in points], latency_bound), True),
         axis_over(_quality_label(data.quality), _values([p.y for p in points], quality_bound)),
@@ -83,6 +85,16 @@ def _quality_bound(data: ReportData, points: Sequence[Point]) -> float | None:
     return original - drop if data.quality.better is Better.HIGHER else original + drop
 
 
+def _within_sight(points: Sequence[Point], bound: float | None, better: Better) -> list[Point]:
+    """Move marks that lose far more than is allowed to the edge; they would squeeze all the others."""
+    sign = 1.0 if better is Better.HIGHER else -1.0
+    best = max(sign * point.y for point in points)
+    if bound is None or best <= sign * bound:
+        return list(points)
+    edge = best - _SIGHT * (best - sign * bound)
+    return [replace(point, y=sign * max(sign * point.y, edge)) for point in points]
+
+
 def _allowed(plot: Plot, latency: float | None, quality: float | None, better: Better) -> Html:
     """Shade where the budget is met and draw its edges."""
     x_axis, y_axis = plot.x, plot.y
@@ -119,10 +131,11 @@ def _trial_dot(plot: Plot, point: Point, quality: QualityRow) -> Html:
     trial = point.trial
     state = "meets" if trial.meets else "misses"
     kind = f"dot {trial.role} {state}" + (" on-front" if trial.on_front else "")
+    found = amount(trial.quality[quality.metric], quality.unit, 4)
     tip = (
         trial.label,
         f"{figure_text(trial.costs['p50'])} p50, {trial.costs['p50'].kind}",
-        f"{amount(point.y, quality.unit, 4)} {quality.metric}, measured on the select split",
+        f"{found} {quality.metric}, measured on the select split",
         f"{'meets' if trial.meets else 'misses'} the budget",
     )
     return plot.dot(point.x, point.y, kind, tip, 4.5 if trial.role is Role.CANDIDATE else 6.5)

@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from taut.core.figures import Figure
-from taut.report.data import ReportData, Role, TrialRow
+from taut.report.data import QualityRow, ReportData, Role, TrialRow
 from taut.report.wording import (
+    amount,
     figure_text,
     holds_word,
     interval,
@@ -84,12 +85,13 @@ def _basis(data: ReportData) -> Iterator[str]:
 def _names(data: ReportData) -> Iterator[str]:
     """The front and the notes; cut at the width of the terminal, since they carry names of any length."""
     front = [trial for trial in data.trials if trial.on_front and trial.role is Role.CANDIDATE]
-    yield from (f"  on the front: {_trial_line(trial)}" for trial in front[:_MOST_CANDIDATES])
+    yield from (f"  on the front: {_trial_line(trial, data.quality)}" for trial in front[:_MOST_CANDIDATES])
     yield from (f"note: {note}" for note in data.notes[:_MOST_NOTES])
 
 
-def _trial_line(trial: TrialRow) -> str:
+def _trial_line(trial: TrialRow, quality: QualityRow | None) -> str:
     cost = trial.costs.get("p50")
     parts = [f"p50 {figure_text(cost)} ({cost.kind})"] if cost else []
-    parts += [f"{metric} {number(value, 4)}" for metric, value in trial.quality.items()]
+    if quality and quality.metric in trial.quality:
+        parts.append(f"{quality.metric} {amount(trial.quality[quality.metric], quality.unit, 4)}")
     return ", ".join([*parts, trial.label])

@@ -181,7 +181,8 @@ def front(data: ReportData) -> Html | None:
     heading = "The measured front"
     explanation = _note(
         "Each mark is a network that was exported and timed here. The line joins those that no other "
-        "beats in both latency and quality."
+        "beats in both latency and quality. A mark that loses more than four times what is allowed lies on "
+        "the edge."
     )
     if chart is None:
         return _section(heading, _trial_table(data))

@@ -45,6 +45,8 @@ def amount(value: float, unit: str, digits: int = 3) -> str:
         return _bytes(value, digits)
     if unit == "points":
         return f"{value:.2f} points"
+    if unit == "" and 0.99 <= value < 1:
+        return number(value, 6)  # a cosine says everything after its nines
     return f"{number(value, digits)} {unit}".rstrip()
 
 
