@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from taut.nets.base import NetSpec
+from taut.train.recipe import Recipe
+
 # expansion, output channels, blocks, stride at 224x224
 STAGES = (
     (1, 16, 1, 1),
@@ -80,3 +83,13 @@ class MobileNetV2(nn.Module):
 def mobilenet_v2_half(classes: int = 10) -> MobileNetV2:
     """Half width for 32x32; the head has 320 channels: 1280 were sized for 1000 classes."""
     return MobileNetV2(0.5, classes, head_channels=320)
+
+
+MOBILENET_V2_HALF_CIFAR10 = NetSpec(
+    name="mobilenetv2-half-cifar10",
+    build=mobilenet_v2_half,
+    input_shape=(1, 3, 32, 32),
+    task="cifar10",
+    recipe=Recipe(epochs=14, ema_decay=0.999),
+    weights="mobilenetv2-half-cifar10.safetensors.planes",
+)

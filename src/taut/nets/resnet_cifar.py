@@ -9,6 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from taut.nets.base import NetSpec
+from taut.train.recipe import Recipe
+
 
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut: (batch, in, h, w) -> (batch, out, h / stride, w / stride)."""
@@ -31,7 +34,7 @@ class BasicBlock(nn.Module):
 
 
 class ResNetCifar(nn.Module):
-    """Three stages of ``blocks`` basic blocks, 16, 32, 64 channels: (batch, 3, 32, 32) -> (batch, classes)."""
+    """Three stages of ``blocks`` blocks with 16, 32, 64 channels: (batch, 3, 32, 32) -> (batch, classes)."""
 
     def __init__(self, blocks: int = 3, classes: int = 10) -> None:
         super().__init__()
@@ -55,3 +58,13 @@ class ResNetCifar(nn.Module):
 def resnet20(classes: int = 10) -> ResNetCifar:
     """ResNet-20: 0.27 M parameters, 41 M multiply-accumulates at 32x32."""
     return ResNetCifar(3, classes)
+
+
+RESNET20_CIFAR10 = NetSpec(
+    name="resnet20-cifar10",
+    build=resnet20,
+    input_shape=(1, 3, 32, 32),
+    task="cifar10",
+    recipe=Recipe(epochs=30, ema_decay=0.999),
+    weights="resnet20-cifar10.safetensors",
+)

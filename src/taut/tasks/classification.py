@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from taut.core.quantities import Better
@@ -18,6 +21,13 @@ def _is_correct(outputs: Arrays, targets: np.ndarray | None) -> np.ndarray:
     return 100.0 * (first_output(outputs).argmax(axis=1) == targets)
 
 
+def classification_loss(outputs: Sequence[Any], targets: Any) -> Any:
+    """Cross entropy of the first output; torch is imported only where something is trained."""
+    from taut.train.losses import cross_entropy
+
+    return cross_entropy(outputs, targets)
+
+
 ACCURACY = Metric("accuracy", "points", Better.HIGHER, _is_correct)
 
 
@@ -30,7 +40,7 @@ def _shifted(images: np.ndarray, rng: np.random.Generator, pixels: int) -> np.nd
     count, _, height, width = images.shape
     padded = np.pad(images, ((0, 0), (0, 0), (pixels, pixels), (pixels, pixels)))
     offsets = rng.integers(0, 2 * pixels + 1, size=(count, 2))
-    is_mirrored: np.ndarray = rng.random(count) < 0.5
+    is_mirrored = np.asarray(rng.random(count) < 0.5)
     out = np.empty_like(images)
     for index, (top, left) in enumerate(offsets):
         crop = padded[index, :, top : top + height, left : left + width]

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -47,24 +49,24 @@ def train(
 ) -> nn.Module:
     """Train the module in place on the task's train split and return it, in evaluation mode.
 
-    The module takes the task's inputs in order and returns a tensor or a sequence of tensors. With
-    ``checkpoint`` (a file without suffix) progress is kept there and taken up again. Raises ValueError
-    where the recipe needs labels or a teacher that are not there, FloatingPointError on a loss that is not
-    finite.
+    The module takes the task's inputs in order and returns a tensor or a sequence of tensors; a teacher
+    likewise, and it is put into evaluation mode. With ``checkpoint`` (a file, ``.safetensors`` is added)
+    progress is kept there and taken up again. Raises ValueError where the recipe needs labels or a teacher
+    that are not there or the checkpoint is of another run, FloatingPointError on a loss that is not finite.
     """
     split, hooks = _checked_split(task, recipe, teacher), hooks or Hooks()
     run = _Training.begin(module, recipe, len(split), seed)
     if checkpoint is not None:
         run.resume(checkpoint)
     module.train()
-    for batch in run.remaining_batches(split, task):
-        loss = _loss(module, batch, task, recipe, teacher)
-        run.step(loss)
-        hooks.after_step(module, run.done)
-        hooks.progress("training", run.done / run.steps)
-        if checkpoint is not None and run.done % SAVE_EVERY_STEPS == 0:
-            run.save(checkpoint)
-        hooks.pause()
+    with torch.random.fork_rng(devices=[]):
+        for batch in run.remaining_batches(split, task):
+            run.step(_loss(module, batch, task, recipe, teacher))
+            hooks.after_step(module, run.done)
+            hooks.progress("training", run.done / run.steps)
+            if checkpoint is not None and run.done % SAVE_EVERY_STEPS == 0:
+                run.save(checkpoint)
+            hooks.pause()
     run.finish()
     if checkpoint is not None:
         run.save(checkpoint)
@@ -85,8 +87,10 @@ def as_tensors(batch: Batch) -> list[Tensor]:
 def _checked_split(task: Task, recipe: Recipe, teacher: nn.Module | None) -> Split:
     if task.train is None or len(task.train) == 0:
         raise ValueError(f"task {task.name} has no train split")
-    if recipe.distill_share > 0 and teacher is None:
-        raise ValueError("the recipe distils, but no teacher was given")
+    if recipe.distill_share > 0:
+        if teacher is None:
+            raise ValueError("the recipe distils, but no teacher was given")
+        teacher.eval()
     if recipe.distill_share < 1 and (task.loss is None or not task.train.has_targets):
         raise ValueError(f"task {task.name} has no labels: use distill_share=1")
     return task.train
@@ -137,9 +141,9 @@ class _Training:
             size = self.recipe.batch_size
             batch = split.take(order[position * size : (position + 1) * size])
             if task.augment is not None:
-                batch = Batch(
-                    task.augment(batch.inputs, np.random.default_rng((self.seed, 1, step))), batch.targets
-                )
+                rng = np.random.default_rng((self.seed, 1, step))
+                batch = Batch(task.augment(batch.inputs, rng), batch.targets)
+            torch.manual_seed(_dropout_seed(self.seed, step))
             yield batch
 
     def step(self, loss: Tensor) -> None:
@@ -176,17 +180,19 @@ class _Training:
             momentum = self.optimizer.state.get(parameter, {}).get("momentum_buffer")
             if momentum is not None:
                 tensors[f"momentum.{index}"] = momentum
-        partial = checkpoint.with_suffix(".partial")
-        metadata = {"taut": json.dumps({"done": self.done, "steps": self.steps, "seed": self.seed})}
-        save_file({name: value.contiguous() for name, value in tensors.items()}, partial, metadata)
-        partial.replace(checkpoint.with_suffix(".safetensors"))
+        partial = checkpoint.with_name(checkpoint.name + ".partial")
+        metadata = {"taut": json.dumps({"done": self.done, **self._identity()})}
+        # Cloned: safetensors refuses tensors that share memory, as tied weights do.
+        save_file({name: value.contiguous().clone() for name, value in tensors.items()}, partial, metadata)
+        partial.replace(checkpoint_file(checkpoint))
 
     def resume(self, checkpoint: Path) -> None:
-        file = checkpoint.with_suffix(".safetensors")
+        file = checkpoint_file(checkpoint)
         if not file.exists():
             return
         position = _position(file)
-        if (position["steps"], position["seed"]) != (self.steps, self.seed):
+        done = position.pop("done")
+        if position != self._identity():
             raise ValueError(f"{file.name} is of another run: {position}")
         tensors = load_file(file)
         self.module.load_state_dict(_with_prefix(tensors, "module."))
@@ -195,20 +201,32 @@ class _Training:
         for index, parameter in enumerate(self.module.parameters()):
             if f"momentum.{index}" in tensors:
                 self.optimizer.state[parameter]["momentum_buffer"] = tensors[f"momentum.{index}"]
-        self.done = position["done"]
+        self.done = done
+
+    def _identity(self) -> dict[str, Any]:
+        """What a checkpoint must have in common with the run that takes it up, as JSON gives it back."""
+        return {"recipe": asdict(self.recipe), "samples": self.samples, "seed": self.seed}
 
 
-def _position(file: Path) -> dict[str, int]:
-    from safetensors import safe_open
+def checkpoint_file(checkpoint: Path) -> Path:
+    """Return the file that holds the state of a run."""
+    return checkpoint.with_name(checkpoint.name + ".safetensors")
 
+
+def _position(file: Path) -> dict[str, Any]:
     with safe_open(file, "pt") as opened:
-        position: dict[str, int] = json.loads(opened.metadata()["taut"])
+        position: dict[str, Any] = json.loads(opened.metadata()["taut"])
     return position
 
 
 def _steps_per_epoch(samples: int, recipe: Recipe) -> int:
     # The last, smaller batch is dropped: batch norm over a handful of samples does harm.
     return max(1, samples // recipe.batch_size)
+
+
+def _dropout_seed(seed: int, step: int) -> int:
+    """Seed of torch's own generator in one step, so that a resumed run draws what the whole one drew."""
+    return int(np.random.SeedSequence((seed, 2, step)).generate_state(1)[0])
 
 
 def _float_state(module: nn.Module) -> dict[str, Tensor]:

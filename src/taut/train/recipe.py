@@ -17,7 +17,6 @@ class Recipe:
     weight_decay: float = 5e-4
     warmup_share: float = 0.1
     """Share of all steps during which the rate rises linearly from zero"""
-    label_smoothing: float = 0.0
     distill_share: float = 0.0
     """Weight of the teacher's loss; the task's own loss has the rest. 1: labels are not needed"""
     temperature: float = 1.0
@@ -29,6 +28,9 @@ class Recipe:
     """Of the forward and backward pass under autocast; weights and optimiser stay float32"""
 
     def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "lr", "temperature"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} {getattr(self, name)} is not positive")
         if self.precision not in ("float32", "bfloat16"):
             raise ValueError(f"precision {self.precision!r} is not float32 or bfloat16")
         if not 0 <= self.distill_share <= 1:

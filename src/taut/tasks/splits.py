@@ -1,0 +1,36 @@
+"""Cutting samples into train, select and test (60/20/20) with a fixed seed, and hashing their content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+
+from taut.core.errors import BadInput
+
+# Any number does, as long as it never changes: results of one version would not compare with another's.
+_SEED = 10
+MIN_SAMPLES = 5
+"""Fewer leave a split empty"""
+
+
+def cut(count: int, given: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return shuffled indices of the train, select and test splits; BadInput names ``given`` if too few."""
+    if count < MIN_SAMPLES:
+        raise BadInput(given, f"has {count} samples", f"give at least {MIN_SAMPLES}, better 1,000 or more")
+    order = np.random.default_rng(_SEED).permutation(count)
+    first, second = round(0.6 * count), round(0.8 * count)
+    return order[:first], order[first:second], order[second:]
+
+
+def digest_of(parts: Iterable[np.ndarray | str]) -> str:
+    """Content hash of arrays (with dtype and shape) and texts, in order."""
+    sha = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, str):
+            sha.update(part.encode())
+            continue
+        sha.update(f"{part.dtype}{part.shape}".encode())
+        sha.update(np.ascontiguousarray(part).tobytes())
+    return sha.hexdigest()
