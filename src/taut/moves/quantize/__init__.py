@@ -1,1 +1,1 @@
-"""Fewer bits: quantizers, calibration, placement, static and dynamic int8, weight-only, and training for it."""
+"""Fewer bits: quantizers, calibration, placement, static and dynamic int8, weights alone, and training."""

@@ -1,0 +1,38 @@
+"""Targets: what the integer kernels of a runtime are like, as far as it decides what can be quantized."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MATRIX_PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+"""Where integers save time; all other operators take part only to keep the codes flowing between these"""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A runtime's integer kernels."""
+
+    name: str
+    operators: frozenset[str]
+    """That have one"""
+    quantizes_results: bool = True
+    """It exists only where the result is quantized as well"""
+    may_end_in_float: frozenset[str] = frozenset()
+    """Operators for which it exists all the same"""
+    rescales_in_concat: bool = True
+    """Inputs of a concatenation may have scales of their own"""
+
+
+_SHARED = frozenset({"Add", "AveragePool", "Concat", "Conv", "Gemm", "GlobalAveragePool", "MatMul", "Mul"})
+
+TARGETS = {
+    target.name: target
+    for target in (
+        Target(
+            "onnxruntime", _SHARED | {"LeakyRelu", "Sigmoid"}, may_end_in_float=frozenset({"Gemm", "MatMul"})
+        ),
+        Target("openvino", _SHARED | {"ConvTranspose", "ReduceMean"}, quantizes_results=False),
+        # The reference engine (integer.py), on which nothing ends in float.
+        Target("integer", _SHARED | {"LeakyRelu", "ReduceMean", "Sigmoid"}, rescales_in_concat=False),
+    )
+}

@@ -1,0 +1,100 @@
+"""Small graphs with the shapes that placement has to deal with, and the context to quantize them in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from taut.core.device import Device
+from taut.core.move import Context
+from taut.core.network import MAIN, Network, Part
+from taut.core.task import ArraySplit, Sealed, Task
+from taut.graph import Graph, Node, Value
+from taut.graph.shapes import with_shapes
+
+SIZE = 8
+
+
+class Sketch:
+    """Builds a graph from the image (1, 4, 8, 8) on; every method returns the name of a value."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._rng = np.random.default_rng(seed)
+        self._nodes: list[Node] = []
+        self._constants: dict[str, np.ndarray] = {}
+
+    def constant(self, name: str, array: np.ndarray) -> str:
+        self._constants[name] = array
+        return name
+
+    def node(self, name: str, op: str, inputs: tuple[str, ...], **attributes: object) -> str:
+        self._nodes.append(Node(name, op, inputs, (f"{name}_out",), attributes))
+        return f"{name}_out"
+
+    def conv(
+        self, name: str, value: str, channels: tuple[int, int], kernel: int = 3, **attributes: object
+    ) -> str:
+        groups = int(str(attributes.get("group", 1)))
+        shape = (channels[1], channels[0] // groups, kernel, kernel)
+        weight = self._rng.normal(0, (2 / np.prod(shape[1:])) ** 0.5, shape)
+        inputs = (
+            value,
+            self.constant(f"{name}.weight", weight.astype(np.float32)),
+            self.constant(f"{name}.bias", self._rng.normal(0, 0.1, channels[1]).astype(np.float32)),
+        )
+        pads = [kernel // 2] * 4
+        return self.node(name, "Conv", inputs, kernel_shape=[kernel, kernel], pads=pads, **attributes)
+
+    def gemm(self, name: str, value: str, channels: tuple[int, int]) -> str:
+        weight = self._rng.normal(0, channels[0] ** -0.5, channels[::-1]).astype(np.float32)
+        bias = self._rng.normal(0, 0.1, channels[1]).astype(np.float32)
+        inputs = (value, self.constant(f"{name}.weight", weight), self.constant(f"{name}.bias", bias))
+        return self.node(name, "Gemm", inputs, transB=1)
+
+    def graph(self, *outputs: str) -> Graph:
+        image = Value("image", "float32", (1, 4, SIZE, SIZE))
+        ends = tuple(Value(name, "float32", None) for name in outputs)
+        return with_shapes(
+            Graph("sketch", (image,), ends, tuple(self._nodes), self._constants, opsets={"": 17})
+        )
+
+
+def residual_net(seed: int = 0) -> Graph:
+    """Convolutions with Relu and Clip, a depthwise one, a shortcut, pooling, flatten and a classifier."""
+    sketch = Sketch(seed)
+    x = sketch.node("relu1", "Relu", (sketch.conv("conv1", "image", (4, 8)),))
+    y = sketch.conv("depthwise", x, (8, 8), group=8)
+    low = sketch.constant("low", np.array(0, np.float32))
+    high = sketch.constant("high", np.array(6, np.float32))
+    y = sketch.node("clip", "Clip", (y, low, high))
+    y = sketch.conv("conv2", y, (8, 8), kernel=1)
+    x = sketch.node("add", "Add", (x, y))
+    x = sketch.node("pool", "MaxPool", (x,), kernel_shape=[2, 2], strides=[2, 2])
+    x = sketch.node("relu3", "Relu", (sketch.conv("conv3", x, (8, 16)),))
+    x = sketch.node("mean", "GlobalAveragePool", (x,))
+    x = sketch.node("flatten", "Flatten", (x,))
+    return sketch.graph(sketch.gemm("classifier", x, (16, 10)))
+
+
+def concat_net(seed: int = 0) -> Graph:
+    """Two branches of different range, joined by a concatenation."""
+    sketch = Sketch(seed)
+    left = sketch.conv("left", "image", (4, 4))
+    right = sketch.node("relu", "Relu", (sketch.conv("right", "image", (4, 4)),))
+    both = sketch.node("concat", "Concat", (left, right), axis=1)
+    return sketch.graph(sketch.conv("last", both, (8, 4)))
+
+
+def images(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(count, 4, SIZE, SIZE)).astype(np.float32)
+
+
+def network_of(graph: Graph) -> Network:
+    return Network("sketch", {MAIN: Part(graph)})
+
+
+def context_in(folder: Path, is_random: bool = False) -> Context:
+    train, select = ArraySplit({"image": images(24)}), ArraySplit({"image": images(8, seed=1)})
+    task = Task("images", train, select, Sealed(select), (), is_random=is_random, digest="images")
+    return Context(task, Device("here", "f", "p", 2, 1, (), {}), folder)

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from tests.moves.quantize.quantize_nets import concat_net, context_in, images, network_of, residual_net
+
+from taut.core.errors import BadInput
+from taut.core.move import move_to_json
+from taut.graph import Graph
+from taut.graph.onnx_export import to_onnx
+from taut.moves.quantize.placement import quantizable_nodes
+from taut.moves.quantize.static_int8 import KIND, StaticInt8
+
+
+def run(graph: Graph, batch: np.ndarray) -> np.ndarray:
+    session = onnxruntime.InferenceSession(to_onnx(graph).SerializeToString())
+    return np.concatenate([session.run(None, {"image": image[None]})[0] for image in batch])
+
+
+def optimized_operators(graph: Graph, folder: Path) -> Counter[str]:
+    """Operators that onnxruntime makes of a graph."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(folder / "optimized.onnx")
+    options.log_severity_level = 3  # it warns that the file is for this machine only
+    onnxruntime.InferenceSession(to_onnx(graph).SerializeToString(), options)
+    return Counter(node.op_type for node in onnx.load(folder / "optimized.onnx").graph.node)
+
+
+def noise_share(wanted: np.ndarray, got: np.ndarray) -> float:
+    return float(((wanted - got) ** 2).sum() / (wanted**2).sum())
+
+
+@pytest.mark.parametrize("ranges", ["minmax", "percentile", "mse"])
+@pytest.mark.parametrize("target", ["onnxruntime", "openvino"])
+def test_outputs_stay_close_to_float(ranges: str, target: str, tmp_path: Path) -> None:
+    graph = residual_net()
+    moved = StaticInt8(quantizable_nodes(graph), target, ranges).apply(
+        network_of(graph), context_in(tmp_path)
+    )
+    assert noise_share(run(graph, images(8, 5)), run(moved.network.graph, images(8, 5))) < 0.01
+
+
+def test_every_kernel_fuses_in_onnxruntime(tmp_path: Path) -> None:
+    graph = residual_net()
+    moved = StaticInt8().apply(network_of(graph), context_in(tmp_path))
+    operators = optimized_operators(moved.network.graph, tmp_path)
+    assert operators["QLinearConv"] == 4
+    assert operators["QLinearAdd"] == operators["QLinearGlobalAveragePool"] == operators["QGemm"] == 1
+    assert operators["QuantizeLinear"] == 1
+    assert not operators.keys() & {"Conv", "Add", "Relu", "Clip", "Gemm", "GlobalAveragePool"}
+
+
+def test_a_concatenation_fuses_in_onnxruntime(tmp_path: Path) -> None:
+    moved = StaticInt8().apply(network_of(concat_net()), context_in(tmp_path))
+    operators = optimized_operators(moved.network.graph, tmp_path)
+    assert operators["QLinearConv"] == 3 and "Conv" not in operators
+    assert operators["DequantizeLinear"] == 1
+
+
+def test_nodes_that_are_not_chosen_stay_float(tmp_path: Path) -> None:
+    moved = StaticInt8(("conv3",)).apply(network_of(residual_net()), context_in(tmp_path))
+    operators = optimized_operators(moved.network.graph, tmp_path)
+    assert operators["QLinearConv"] == 1
+    assert "conv1.weight" in moved.network.graph.constants
+
+
+def test_weights_are_stored_as_int8_and_biases_as_int32(tmp_path: Path) -> None:
+    moved = StaticInt8().apply(network_of(residual_net()), context_in(tmp_path))
+    constants = moved.network.graph.constants
+    weights = [array for array in constants.values() if array.ndim > 1]
+    assert {str(array.dtype) for array in weights} == {"int8"}
+    assert sum(array.dtype == np.int32 and array.size > 1 for array in constants.values()) >= 5
+    assert not any(array.dtype == np.float32 and array.ndim > 1 for array in constants.values())
+
+
+def test_the_original_is_left_as_it_is(tmp_path: Path) -> None:
+    network = network_of(residual_net())
+    before = network.graph.digest()
+    StaticInt8().apply(network, context_in(tmp_path))
+    assert network.graph.digest() == before
+
+
+def test_one_calibration_serves_every_placement(tmp_path: Path) -> None:
+    network, context = network_of(residual_net()), context_in(tmp_path)
+    StaticInt8().apply(network, context)
+    (file,) = (tmp_path / "calibration").glob("*.npz")
+    written = file.stat().st_mtime_ns
+    StaticInt8(("conv3",), ranges="mse").apply(network, replace(context, task=_unreadable(context.task)))
+    assert [file.stat().st_mtime_ns for file in (tmp_path / "calibration").glob("*.npz")] == [written]
+
+
+def _unreadable(task: object) -> object:
+    class Unreadable:
+        has_targets = False
+
+        def __len__(self) -> int:
+            return 24
+
+        def take(self, _indices: np.ndarray) -> object:
+            raise AssertionError("the data were read again")
+
+    return replace(task, train=Unreadable())  # type: ignore[type-var]
+
+
+def test_the_test_split_is_not_opened(tmp_path: Path) -> None:
+    context = context_in(tmp_path)
+    StaticInt8().apply(network_of(residual_net()), context)
+    assert context.task.test.reader is None
+
+
+def test_random_inputs_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="random inputs"):
+        StaticInt8().apply(network_of(residual_net()), context_in(tmp_path, is_random=True))
+
+
+def test_symmetric_activations_have_no_zero_point(tmp_path: Path) -> None:
+    move = StaticInt8(target="openvino", is_symmetric=True)
+    constants = move.apply(network_of(residual_net()), context_in(tmp_path)).network.graph.constants
+    zero_points = [array for name, array in constants.items() if name.endswith("_zero_point")]
+    assert len(zero_points) > 5 and not any(array.any() for array in zero_points)
+
+
+def test_fewer_weight_bits_use_fewer_codes(tmp_path: Path) -> None:
+    move = StaticInt8(weight_bits=4)
+    constants = move.apply(network_of(residual_net()), context_in(tmp_path)).network.graph.constants
+    codes = constants["conv3.weight_codes"]
+    assert codes.min() >= -7 and codes.max() <= 7 and np.unique(codes).size > 10
+
+
+def test_a_graph_of_opset_11_ends_up_loading(tmp_path: Path) -> None:
+    old = replace(residual_net(), opsets={"": 11})
+    moved = StaticInt8().apply(network_of(old), context_in(tmp_path))
+    assert moved.network.graph.opsets[""] >= 13
+    assert noise_share(run(old, images(4)), run(moved.network.graph, images(4))) < 0.01
+
+
+def test_an_output_that_is_quantized_keeps_its_name(tmp_path: Path) -> None:
+    moved = StaticInt8().apply(network_of(concat_net()), context_in(tmp_path))
+    assert [value.name for value in moved.network.graph.outputs] == ["last_out"]
+
+
+@pytest.mark.parametrize("setting", [{"target": "abacus"}, {"ranges": "guess"}])
+def test_unknown_settings_are_refused(setting: dict[str, str]) -> None:
+    with pytest.raises(BadInput, match="one of"):
+        StaticInt8(**setting)  # type: ignore[arg-type]
+
+
+def test_moves_survive_json() -> None:
+    move = StaticInt8(("conv1",), "openvino", "mse", is_symmetric=True)
+    assert KIND.from_json(move_to_json(move)["settings"]) == move
+
+
+def test_offers_are_whole_network_moves_for_installed_runtimes(tmp_path: Path) -> None:
+    network, context = network_of(residual_net()), context_in(tmp_path)
+    offers = KIND.offers(
+        network, replace(context, device=replace(context.device, runtimes={"onnxruntime": "1"}))
+    )
+    assert {offer.target for offer in offers} == {"onnxruntime"}
+    assert KIND.offers(network, context_in(tmp_path, is_random=True)) == []
