@@ -26,7 +26,7 @@ from taut.core.task import Split, batches
 from taut.nets import NETS
 from taut.nets.base import NetSpec
 from taut.nets.load import store_folder, task_of, trained
-from taut.nets.weights import load_weights, read_weights, write_weights
+from taut.nets.shipped import load_weights, read_weights, write_weights
 from taut.train.loop import as_tensors
 
 SCHEMA = 1
@@ -82,7 +82,7 @@ def _provenance(spec: NetSpec, module: nn.Module, file: Path) -> dict[str, Any]:
             "train": len(task.train or ()),
             "select": len(task.select),
         },
-        "select_accuracy": accuracy(module, task.select),
+        "select_accuracy": round(accuracy(module, task.select), 2),
         "date": datetime.now(UTC).date().isoformat(),
         "versions": {
             "torch": torch.__version__,

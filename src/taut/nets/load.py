@@ -14,7 +14,7 @@ from taut.graph.ir import Value
 from taut.measure.lock import wait_while_timing
 from taut.nets import NETS
 from taut.nets.base import NetSpec
-from taut.nets.weights import load_weights, read_weights, shipped_file
+from taut.nets.shipped import load_weights, read_weights, shipped_file
 from taut.tasks.data import cache_folder
 from taut.tasks.open import open_task
 from taut.train.loop import Hooks
