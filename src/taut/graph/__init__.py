@@ -12,28 +12,40 @@ from taut.graph.editor import Editor
 from taut.graph.ir import Dimension, Graph, Node, Value
 
 if TYPE_CHECKING:
+    from taut.graph.costs import GraphCost, NodeCost, node_costs, total_costs
     from taut.graph.onnx_export import save_onnx, to_onnx
     from taut.graph.onnx_import import from_onnx, load_onnx
     from taut.graph.shapes import with_shapes
+    from taut.graph.verify import InvariantBroken
 
 __all__ = [
     "Dimension",
     "Editor",
     "Graph",
+    "GraphCost",
+    "InvariantBroken",
     "Node",
+    "NodeCost",
     "Value",
     "from_onnx",
     "load_onnx",
+    "node_costs",
     "save_onnx",
     "to_onnx",
+    "total_costs",
     "with_shapes",
 ]
 
 _LAZY = {
+    "GraphCost": "costs",
+    "InvariantBroken": "verify",
+    "NodeCost": "costs",
     "from_onnx": "onnx_import",
     "load_onnx": "onnx_import",
+    "node_costs": "costs",
     "save_onnx": "onnx_export",
     "to_onnx": "onnx_export",
+    "total_costs": "costs",
     "with_shapes": "shapes",
 }
 """Name -> module; a function called like its module (``verify``, ``split``) is imported from there"""

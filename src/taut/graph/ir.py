@@ -95,6 +95,16 @@ class Graph:
                 readers.setdefault(name, []).append(node)
         return {name: tuple(nodes) for name, nodes in readers.items()}
 
+    @cached_property
+    def constant_values(self) -> frozenset[str]:
+        """Constants and what nodes make of constants alone, such as dequantized weights."""
+        names = set(self.constants)
+        for node in self.nodes:
+            read = reads(node)
+            if read and names.issuperset(read):
+                names.update(filter(None, node.outputs))
+        return frozenset(names)
+
     def producer(self, value: str) -> Node | None:
         """The node that makes a value; None for an input or a constant."""
         return self._producers.get(value)
