@@ -36,7 +36,7 @@ _TRIALS = (
 
 def sample_run(met: bool | None = True, hostile: bool = False) -> ReportData:
     """Return a run on a small residual network; ``hostile`` puts markup into every name."""
-    ratio = Measured(0.2457, 0.2411, 0.2502, "", 412)
+    ratio = Measured(0.2457, 0.2411, 0.2502, "ratio", 412)
     return ReportData(
         title=HOSTILE if hostile else "resnet20 on cifar10",
         verdict="4.1x faster than the original, drop 0.6 points"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 import os
 import re
 import shutil
@@ -119,6 +120,16 @@ def test_page_shows_the_kind_of_every_figure() -> None:
     cells = re.findall(r'<td class="figure">(.*?)</td>', page)
     assert len(cells) > 40
     assert all(re.search("measured|predicted|modelled|^–$", cell) for cell in cells)
+
+
+def test_page_of_intervals_without_an_end_is_whole() -> None:
+    data = sample_run()
+    assert data.proof is not None and data.quality is not None and data.quality.drop is not None
+    proof = replace(data.proof, ratio=replace(data.proof.ratio, low=0.0, high=math.inf), noise_floor=math.inf)
+    quality = replace(data.quality, drop=replace(data.quality.drop, low=-math.inf, high=math.inf))
+    page = render(replace(data, proof=proof, quality=quality))
+    assert "0 to ∞" in page and "-∞ to ∞" in page
+    assert not re.search(r'="-?(inf|nan)', page)
 
 
 def test_page_of_a_bare_run_leaves_out_what_is_not_there() -> None:

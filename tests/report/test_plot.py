@@ -49,10 +49,11 @@ def test_dot_lies_where_its_value_says(value: float) -> None:
     assert float(found[2]) == pytest.approx(200 - 20 * value)
 
 
-def test_area_is_clipped_to_the_box() -> None:
+def test_what_lies_outside_is_drawn_at_the_edge() -> None:
     plot = Plot(Axis("x", 0, 10), Axis("y", 0, 10), height=100)
     area = plot.area((-5, -5), (20, 20), "allowed")
     assert 'x="0.00%" width="100.00%" y="0.0" height="100.0"' in area
+    assert 'cx="100.00%" cy="100.0"' in plot.dot(math.inf, -3, "dot")
 
 
 def test_element_escapes_text_and_attributes() -> None:

@@ -258,7 +258,7 @@ def samples_chart(proof: ProofRow) -> Html | None:
     )
     sides = (("original", proof.old_ms), ("best", proof.new_ms))
     dots = [
-        plot.dot(index + 1, min(samples[index], plot.y.high), f"sample {side}", radius=1.8)
+        plot.dot(index + 1, samples[index], f"sample {side}", radius=1.8)
         for side, samples in sides
         for index in kept
     ]
@@ -268,7 +268,7 @@ def samples_chart(proof: ProofRow) -> Html | None:
 def drop_chart(quality: QualityRow, bound: float | None) -> Html | None:
     """Draw the drop with its interval, no change, and the limit where there is one."""
     drop = quality.drop
-    if drop is None:
+    if drop is None or not math.isfinite(drop.value):
         return None
     plot = Plot(
         axis_over(f"drop, {drop.unit} (left is better)", _values([drop.low, drop.high, 0.0], bound)),

@@ -63,7 +63,7 @@ def _log_ticks(axis: Axis) -> list[float]:
 
 @dataclass(frozen=True)
 class Plot:
-    """Two axes and the box they span, ``height`` pixels tall."""
+    """Two axes and the box they span, ``height`` pixels tall; what lies outside is drawn at the edge."""
 
     x: Axis
     y: Axis
@@ -71,10 +71,10 @@ class Plot:
     has_y_ticks: bool = True
 
     def left(self, value: float) -> str:
-        return f"{100 * self.x.share(value):.2f}%"
+        return f"{100 * _within(self.x.share(value)):.2f}%"
 
     def top(self, value: float) -> str:
-        return f"{self.height * (1 - self.y.share(value)):.1f}"
+        return f"{self.height * (1 - _within(self.y.share(value))):.1f}"
 
     def dot(self, x: float, y: float, kind: str, tip: Sequence[str] = (), radius: float = 4.5) -> Html:
         """Draw a circle; the tip is shown on hover, touch and keyboard focus."""
@@ -94,9 +94,9 @@ class Plot:
     def area(
         self, start: tuple[float, float], end: tuple[float, float], kind: str, tip: Sequence[str] = ()
     ) -> Html:
-        """Fill the rectangle between two opposite corners, clipped to the box."""
-        left, right = sorted(min(max(self.x.share(x), 0.0), 1.0) for x in (start[0], end[0]))
-        low, high = sorted(min(max(self.y.share(y), 0.0), 1.0) for y in (start[1], end[1]))
+        """Fill the rectangle between two opposite corners."""
+        left, right = sorted(_within(self.x.share(x)) for x in (start[0], end[0]))
+        low, high = sorted(_within(self.y.share(y)) for y in (start[1], end[1]))
         return element(
             "rect",
             x=f"{100 * left:.2f}%",
@@ -154,6 +154,11 @@ class Plot:
                 "text", _tick_text(tick), x=left, y=self.height + 18, text_anchor="middle", class_="tick"
             ),
         )
+
+
+def _within(share: float) -> float:
+    """Keep a mark inside the box, at its edge; an interval may have no end."""
+    return min(max(share, 0.0), 1.0)
 
 
 def _tick_text(value: float) -> str:

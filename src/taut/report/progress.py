@@ -11,7 +11,7 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from taut.report.wording import visible
 
@@ -32,6 +32,7 @@ class FitProgress:
         self._best = ""
         self._task: TaskID | None = None
         self._display = Progress(
+            SpinnerColumn(),
             TextColumn("[bold]{task.fields[stage]}"),
             BarColumn(bar_width=24),
             TextColumn("{task.description}"),

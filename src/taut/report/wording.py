@@ -28,7 +28,7 @@ def _shown(character: str) -> str:
 def number(value: float, digits: int = 3) -> str:
     """Return the value with so many significant digits, never in powers of ten for everyday sizes."""
     if not math.isfinite(value):
-        return NOTHING
+        return _endless(value)
     if value == 0:
         return "0"
     magnitude = math.floor(math.log10(abs(value)))
@@ -37,14 +37,20 @@ def number(value: float, digits: int = 3) -> str:
     return f"{value:,.{max(digits - 1 - magnitude, 0)}f}"
 
 
+def _endless(value: float) -> str:
+    return NOTHING if math.isnan(value) else "∞" if value > 0 else "-∞"
+
+
 def amount(value: float, unit: str, digits: int = 3) -> str:
     """Return the value with its unit; bytes become KB, MB or GB (powers of 1000)."""
     if not math.isfinite(value):
-        return NOTHING
+        return _endless(value)
     if unit == "bytes":
         return _bytes(value, digits)
     if unit == "points":
         return f"{value:.2f} points"
+    if unit == "ratio":
+        return number(value, digits)
     if unit == "" and 0.99 <= value < 1:
         return number(value, 6)  # a cosine says everything after its nines
     return f"{number(value, digits)} {unit}".rstrip()
@@ -105,7 +111,7 @@ def percent(share: float) -> str:
 
 def speed(ratio: float) -> str:
     """Return a ratio new / old as people say it."""
-    if ratio <= 0 or not math.isfinite(ratio):
+    if not (ratio > 0 and math.isfinite(ratio)):
         return NOTHING
     return f"{number(1 / ratio)}x faster" if ratio < 1 else f"{number(ratio)}x slower"
 
