@@ -33,7 +33,7 @@ def infer_outputs(
 ) -> dict[str, Value]:
     """Return the types of a node's outputs as far as onnx infers them from types and known contents."""
     branch = _taken_branch(node, known)
-    model = _model(graph, node, types, known)
+    model = one_node_model(graph, node, types, known)
     if branch is not None:
         model.graph.CopyFrom(_opened(branch, model.graph))
     found = onnx.shape_inference.infer_shapes(model).graph.output
@@ -50,7 +50,7 @@ def why_not_inferred(
     graph: Graph, node: Node, types: Mapping[str, Value], known: Mapping[str, np.ndarray]
 ) -> str | None:
     """Return why onnx can infer no types, which ``infer_outputs`` passes over; None where it can."""
-    model = _model(graph, node, types, known)
+    model = one_node_model(graph, node, types, known)
     try:
         onnx.shape_inference.infer_shapes(model, strict_mode=True)
     except onnx.shape_inference.InferenceError as error:
@@ -67,7 +67,7 @@ def compute(graph: Graph, node: Node, known: Mapping[str, np.ndarray]) -> dict[s
     options.log_severity_level = 4  # what it would print it also raises
     options.intra_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    content = _model(graph, node, {}, known).SerializeToString()
+    content = one_node_model(graph, node, {}, known).SerializeToString()
     refusals = (state.Fail, state.InvalidGraph, state.InvalidArgument, state.NotImplemented)
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
@@ -80,9 +80,10 @@ def compute(graph: Graph, node: Node, known: Mapping[str, np.ndarray]) -> dict[s
     return dict(zip(names, outputs, strict=True))
 
 
-def _model(
+def one_node_model(
     graph: Graph, node: Node, types: Mapping[str, Value], known: Mapping[str, np.ndarray]
 ) -> ModelProto:
+    """Return a model of the node: what is known as constants, the rest as inputs, outputs without types."""
     names = reads(node)
     is_plain = onnx.defs.has(node.op, node.domain) and names == tuple(
         dict.fromkeys(filter(None, node.inputs))
