@@ -1,0 +1,1 @@
+"""Structured channel pruning: groups, importance, cutting, reconstruction, and the move made of them."""
