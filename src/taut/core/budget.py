@@ -116,6 +116,8 @@ def _parse_limit(word: str, known: Mapping[str, Quantity]) -> Limit:
             f"budget word {word!r}", "is not QUANTITY<=NUMBER[UNIT]", 'write for example "p50<=2ms"'
         )
     name, relation, number, unit = match.groups()
+    if not math.isfinite(float(number)):
+        raise BadInput(f"budget word {word!r}", "holds no finite number", "give a limit that can be broken")
     if name not in known:
         raise BadInput(
             f"budget word {word!r}", f"{name!r} cannot be measured here", f"one of: {', '.join(known)}"

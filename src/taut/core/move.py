@@ -49,11 +49,7 @@ class NameMap:
     def then(self, later: NameMap) -> NameMap:
         """Compose: first this map, then the later one."""
         names = {old: _follow(new, later) for old, new in self.renamed.items()}
-        produced = {name for new in self.renamed.values() for name in new}
-        untouched = {
-            old: new for old, new in later.renamed.items() if old not in names and old not in produced
-        }
-        return NameMap({**names, **untouched})
+        return NameMap({**later.renamed, **names})
 
 
 def _follow(names: tuple[str, ...], later: NameMap) -> tuple[str, ...]:

@@ -1,0 +1,142 @@
+"""What became of nodes over several moves, and plans: their order and identity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taut.core.device import Device
+from taut.core.move import Context, Form, Moved, NameMap, Plan, apply_plan, move_to_json
+from taut.core.network import MAIN, Network, Part, Run, Stage
+from taut.core.task import ArraySplit, Sealed, Task
+
+NAMES = ["conv", "bn", "relu", "add", "fused", "int8"]
+name_maps = st.builds(
+    NameMap,
+    st.dictionaries(
+        st.sampled_from(NAMES), st.lists(st.sampled_from(NAMES), unique=True, max_size=3).map(tuple)
+    ),
+)
+
+
+def _slow_follow(old: str, maps: list[NameMap]) -> set[str]:
+    names = {old}
+    for step in maps:
+        names = {new for name in names for new in step.new_names(name)}
+    return names
+
+
+@given(st.lists(name_maps, min_size=1, max_size=4))
+def test_composed_map_says_what_following_each_step_says(maps: list[NameMap]) -> None:
+    composed = maps[0]
+    for step in maps[1:]:
+        composed = composed.then(step)
+    for old in NAMES:
+        assert set(composed.new_names(old)) == _slow_follow(old, maps)
+
+
+@given(name_maps, name_maps, name_maps)
+def test_composition_is_associative(first: NameMap, second: NameMap, third: NameMap) -> None:
+    left, right = first.then(second).then(third), first.then(second.then(third))
+    for old in NAMES:
+        assert set(left.new_names(old)) == set(right.new_names(old))
+
+
+@given(name_maps)
+def test_empty_map_changes_nothing(names: NameMap) -> None:
+    for old in NAMES:
+        assert names.then(NameMap()).new_names(old) == names.new_names(old)
+        assert NameMap().then(names).new_names(old) == names.new_names(old)
+
+
+def test_name_merged_into_a_kept_node_follows_what_becomes_of_it() -> None:
+    folded = NameMap({"bn": ("conv",), "relu": ()})
+    removed = folded.then(NameMap({"conv": ()}))
+    assert removed.new_names("bn") == removed.new_names("conv") == removed.new_names("relu") == ()
+    assert removed.new_names("add") == ("add",)
+
+
+@dataclass(frozen=True)
+class Rename:
+    """A move that renames one node and records that it ran."""
+
+    old: str
+    new: str
+    form: Form = Form.GRAPH
+    kind = "rename"
+
+    def apply(self, network: Network, _context: Context) -> Moved:
+        return Moved(network.with_graph([*network.graph, self.new]), NameMap({self.old: (self.new,)}))
+
+
+def _context() -> Context:
+    split = ArraySplit({"x": np.zeros((1, 2), np.float32)})
+    task = Task("none", None, split, Sealed(split), ())
+    device = Device("local", "f", "cpu", 1, 1, (), {})
+    return Context(task, device, Path("unused"))
+
+
+def test_plan_orders_by_form_and_keeps_the_order_within_one() -> None:
+    run, graph, later_graph, module = (
+        Rename("a", "run", Form.RUN),
+        Rename("a", "graph", Form.GRAPH),
+        Rename("a", "later", Form.GRAPH),
+        Rename("a", "module", Form.MODULE),
+    )
+    plan = Plan.of([run, graph, later_graph, module])
+    assert plan.moves == (module, graph, later_graph, run)
+    assert Plan.of([graph]).with_move(module).moves == (module, graph)
+
+
+def test_plan_digest_is_of_kinds_and_settings_not_of_the_label() -> None:
+    first, second = Rename("a", "b"), Rename("a", "c")
+    assert Plan.of([first], "one").digest() == Plan.of([first], "two").digest()
+    assert Plan.of([first]) == Plan.of([first], "label")
+    digests = {Plan.of(moves).digest() for moves in ([], [first], [second], [first, second], [second, first])}
+    assert len(digests) == 5
+
+
+def test_plan_to_json_is_kind_and_plain_settings() -> None:
+    @dataclass(frozen=True)
+    class Nested:
+        table: dict[str, tuple[int, ...]]
+        kind = "nested"
+        form = Form.RUN
+
+    assert move_to_json(Nested({"a": (1, 2)})) == {"move": "nested", "settings": {"table": {"a": [1, 2]}}}
+
+
+def test_apply_plan_runs_moves_in_order_and_composes_names() -> None:
+    network = Network("net", {MAIN: Part([])})
+    plan = Plan.of([Rename("b", "c", Form.RUN), Rename("a", "b", Form.GRAPH)])
+    moved = apply_plan(plan, network, _context())
+    assert moved.network.graph == ["b", "c"]
+    assert moved.names.new_names("a") == ("c",)
+    assert network.graph == [], "the given network is left as it is"
+
+
+@pytest.mark.parametrize("stages", [(), (Stage(until=("x",)),), (Stage(), Stage())])
+def test_run_refuses_stages_whose_cuts_make_no_sense(stages: tuple[Stage, ...]) -> None:
+    with pytest.raises(ValueError):
+        Run(stages)
+
+
+def test_network_copies_share_nothing_that_changed() -> None:
+    network = Network("net", {MAIN: Part("graph", source_file=Path("net.onnx"))})
+    smaller = network.with_graph("smaller")
+    assert (network.graph, smaller.graph) == ("graph", "smaller")
+    assert smaller.parts[MAIN].source_file is None, "a changed graph is no longer the file it came from"
+    faster: Any = network.with_run(Run((Stage("openvino", "bfloat16"),)))
+    assert network.run == Run() != faster.run
+    assert faster.parts[MAIN].source_file == Path("net.onnx")
+
+
+def test_network_without_its_entry_is_refused() -> None:
+    with pytest.raises(ValueError, match="entry 'main'"):
+        Network("net", {"head": Part("graph")})
