@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from taut.core.quantities import Better
 from taut.core.task import Arrays, Metric
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def first_output(outputs: Arrays) -> np.ndarray:
@@ -21,11 +24,12 @@ def _is_correct(outputs: Arrays, targets: np.ndarray | None) -> np.ndarray:
     return 100.0 * (first_output(outputs).argmax(axis=1) == targets)
 
 
-def classification_loss(outputs: Sequence[Any], targets: Any) -> Any:
-    """Cross entropy of the first output; torch is imported only where something is trained."""
-    from taut.train.losses import cross_entropy
+def classification_loss(outputs: Sequence[Tensor], targets: Tensor) -> Tensor:
+    """Cross entropy of the first output (batch, classes) against class indices (batch,)."""
+    # torch is needed only where something is trained.
+    from torch.nn.functional import cross_entropy
 
-    return cross_entropy(outputs, targets)
+    return cross_entropy(outputs[0], targets)
 
 
 ACCURACY = Metric("accuracy", "points", Better.HIGHER, _is_correct)

@@ -1,4 +1,4 @@
-"""Losses over a network's outputs: of a task, and of a student against its teacher."""
+"""The loss of a student against its teacher, whatever their outputs are."""
 
 from __future__ import annotations
 
@@ -7,11 +7,6 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-
-def cross_entropy(outputs: Sequence[Tensor], targets: Tensor) -> Tensor:
-    """Cross entropy of the first output (batch, classes) against class indices (batch,)."""
-    return F.cross_entropy(outputs[0], targets)
 
 
 def distillation_loss(student: Sequence[Tensor], teacher: Sequence[Tensor], temperature: float) -> Tensor:
