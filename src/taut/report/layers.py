@@ -5,12 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from taut.core.figures import Figure
-from taut.report.data import LayerRow
+from taut.report.blocks import cell, figure_cell, name_cell, note, row, section, table
+from taut.report.data import LayerRow, ReportData
 from taut.report.markup import Html, element
-from taut.report.tables import cell, figure_cell, name_cell, row, table
 from taut.report.wording import NOTHING, amount, count, figure_text
 
 _BARS = 14  # as many as fit on one screen; the rest is in the table
+
+
+def layers(data: ReportData) -> Html | None:
+    """Where the time went, node by node."""
+    if not data.layers:
+        return None
+    return section(
+        "Layer by layer",
+        note(
+            "Times from the runtime's own profile, which is slower than the runs above: read them as shares."
+        ),
+        layer_bars(data.layers),
+        layer_table(data.layers),
+    )
 
 
 def layer_bars(layers: Sequence[LayerRow]) -> Html:
@@ -19,14 +33,14 @@ def layer_bars(layers: Sequence[LayerRow]) -> Html:
     shown, rest = ranked[:_BARS], ranked[_BARS:]
     scale = max((_longest(layer) for layer in shown), default=0.0) or 1.0
     bars = [_bar(layer, scale) for layer in shown]
-    return element("div", _key(), *bars, _rest(rest), class_="layers")
+    return element("div", _sides(), *bars, _rest(rest), class_="layers")
 
 
 def _longest(layer: LayerRow) -> float:
     return max((figure.value for figure in (layer.before, layer.after) if figure), default=0.0)
 
 
-def _key() -> Html:
+def _sides() -> Html:
     keys = [
         element("span", element("i", class_=f"swatch {side}"), side, class_="key")
         for side in ("before", "after")

@@ -1,4 +1,7 @@
-"""Tables whose every figure shows its interval and kind, and that scroll inside their own box."""
+"""Building blocks of the page: sections, notes, legends, and tables whose every figure shows its kind.
+
+A table scrolls inside a box of its own, so that the page never does sideways.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,31 @@ from collections.abc import Iterable, Sequence
 from taut.core.figures import Figure
 from taut.report.markup import Html, element
 from taut.report.wording import NOTHING, figure_detail, figure_text
+
+
+def section(title: str, *content: object) -> Html:
+    """A part of the page under its heading."""
+    return element("section", element("h2", title), *content)
+
+
+def note(*words: object) -> Html:
+    """What a drawing or table shows, and how to read it."""
+    return element("p", *words, class_="note")
+
+
+def legend(*entries: tuple[str, str]) -> Html:
+    """Explain marks; each is given by its class, ``key`` for an area."""
+    return element("p", *[_key(kind, words) for kind, words in entries], class_="legend")
+
+
+def _key(kind: str, words: str) -> Html:
+    mark = (
+        element("rect", x=0.5, y=0.5, width=17, height=11, class_=kind)
+        if kind == "key"
+        else element("circle", cx=6, cy=6, r=4.5, class_=kind)
+    )
+    picture = element("svg", mark, width=18 if kind == "key" else 12, height=12)
+    return element("span", picture, words, class_="key")
 
 
 def table(head: Sequence[str], rows: Iterable[Html], kind: str = "") -> Html:
