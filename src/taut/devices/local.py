@@ -33,6 +33,7 @@ _FEATURE = re.compile(
     r"|amx_(tile|int8|bf16|fp16)|neon|asimd|asimdhp|asimddp|sve|sve2|i8mm|bf16|svebf16|svei8mm|sme|rvv?)$"
 )
 _GIB = 2**30
+_CPUINFO = Path("/proc/cpuinfo")
 
 
 @cache
@@ -63,10 +64,9 @@ def default_threads() -> int:
 
 def _cpu_info() -> Mapping[str, str]:
     """Fields of the first processor in /proc/cpuinfo; empty on systems without it."""
-    path = Path("/proc/cpuinfo")
-    if not path.exists():
+    if not _CPUINFO.exists():
         return {}
-    text = path.read_text(errors="replace")
+    text = _CPUINFO.read_text(errors="replace")
     pairs = [line.split(":", 1) for line in text.splitlines() if ":" in line]
     return {key.strip(): value.strip() for key, value in reversed(pairs)}
 

@@ -11,6 +11,7 @@ A folder appears whole or not at all: it is written beside its place and renamed
 from __future__ import annotations
 
 import datetime
+import glob
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import psutil
 from onnx import load_model
 
 from taut.core.device import Device
@@ -28,11 +30,14 @@ from taut.core.network import Network, Part, Stage
 from taut.core.runner import Item, RunnerSpec
 from taut.graph.ir import Graph
 from taut.graph.onnx_external import has_external_data
+from taut.graph.split import split
 from taut.runtimes import get_runtime
 from taut.runtimes.base import NodeTime
 from taut.runtimes.chain import LoadedNetwork
 from taut.runtimes.manifest import Manifest, SavedStage, model_file, read_manifest, write_manifest
 from taut.runtimes.use_script import use_script
+
+_UNFINISHED = ".unfinished"
 
 
 @dataclass(frozen=True)
@@ -56,9 +61,10 @@ def save_artifact(network: Network, folder: Path, record: ArtifactRecord) -> Pat
     """
     if folder.exists():
         raise BadInput(str(folder), "exists already", "choose a new folder or remove it")
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.unfinished")
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}{_UNFINISHED}")
     try:
         try:
+            _remove_leftovers(folder)
             unfinished.mkdir(parents=True)
             _write(network, unfinished, record)
             unfinished.rename(folder)
@@ -102,6 +108,14 @@ def file_bytes(folder: Path) -> int:
     return read_manifest(folder).file_bytes
 
 
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what processes that were killed while saving this folder left beside it."""
+    for leftover in folder.parent.glob(f".{glob.escape(folder.name)}.*{_UNFINISHED}"):
+        process = leftover.name.removesuffix(_UNFINISHED).rpartition(".")[2]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
 def _write(network: Network, folder: Path, record: ArtifactRecord) -> None:
     stages = _save_stages(network, folder)
     manifest = _manifest(network, stages, record)
@@ -124,8 +138,6 @@ def _save_stages(network: Network, folder: Path) -> tuple[SavedStage, ...]:
         raise BadInput(f"network {network.name!r}", "has parts besides one net", "save its parts one by one")
     if len(stages) == 1:
         return (_save_whole(part, stages[0], folder, network.entry),)
-    from taut.graph.split import split
-
     graphs = split(part.graph, [stage.until for stage in stages[:-1]])
     return tuple(
         _save_stage(graph, stage, folder, f"{network.entry}.{number}")

@@ -49,7 +49,7 @@ class Evaluator:
         self.graph = graph
         self.values = tuple(value.name for value in graph.outputs) if values is None else tuple(values)
         self._threads = threads or default_threads()
-        self._can_batch: bool | None = None
+        self.can_batch: bool | None = None
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
         """Return the wanted values of one run; BadInput where the inputs are not the graph's."""
@@ -94,9 +94,9 @@ class Evaluator:
     def _is_batch_proven(self, samples: Samples) -> bool:
         """Whether two different samples give the same in one batch as one by one; decided once."""
         pair = samples.first_difference()
-        if self._can_batch is None and pair is not None:
-            self._can_batch = self._agrees_in_batch(samples, pair)
-        return bool(self._can_batch) and len(samples) > 1
+        if self.can_batch is None and pair is not None:
+            self.can_batch = self._agrees_in_batch(samples, pair)
+        return bool(self.can_batch) and len(samples) > 1
 
     def _agrees_in_batch(self, samples: Samples, pair: tuple[int, int]) -> bool:
         try:

@@ -26,6 +26,7 @@ from taut.core.errors import BadInput
 from taut.core.move import NameMap
 from taut.core.network import Run, Stage
 from taut.graph.ir import Dimension, Value
+from taut.graph.onnx_types import ELEMENTS
 from taut.runtimes.fields import Fields, read_fields
 
 SCHEMA = 1
@@ -114,14 +115,17 @@ def _sha256(path: Path) -> str:
 
 
 def _check_file(folder: Path, file: ModelFile) -> None:
-    given, way_out = f"{folder / file.path}", "make the artifact again, or get an undamaged copy"
-    path = folder / file.path
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise BadInput(given, "is a link that leaves the artifact's folder", way_out)
-    if not path.is_file():
-        raise BadInput(given, "is missing or not a file", way_out)
-    if path.stat().st_size != file.bytes or _sha256(path) != file.sha256:
-        raise BadInput(given, "is not the file that the manifest describes (size or hash differ)", way_out)
+    path, way_out = folder / file.path, "make the artifact again, or get an undamaged copy"
+    try:
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise BadInput(str(path), "is a link that leaves the artifact's folder", way_out)
+        if not path.is_file():
+            raise BadInput(str(path), "is missing or not a file", way_out)
+        if path.stat().st_size != file.bytes or _sha256(path) != file.sha256:
+            rule = "is not the file that the manifest describes (size or hash differ)"
+            raise BadInput(str(path), rule, way_out)
+    except (OSError, ValueError, RuntimeError) as error:  # a name that is too long, a loop of links
+        raise BadInput(f"{folder} file {file.path[:80]!r}", f"cannot be read ({error})", way_out) from error
 
 
 def _to_json(manifest: Manifest) -> dict[str, Any]:
@@ -192,6 +196,8 @@ def _file(fields: Fields) -> ModelFile:
 
 def _value(fields: Fields) -> Value:
     dtype = fields.text("dtype")
+    if dtype not in ELEMENTS:
+        raise fields.refuse(f"type {dtype!r} is none that a tensor has")
     shape = None if fields.data.get("shape") is None else tuple(fields.array("shape"))
     if shape is not None and not (len(shape) <= _RANK_BOUND and all(_is_dimension(size) for size in shape)):
         raise fields.refuse(f"shape {shape} is not one of sizes and names")
@@ -223,6 +229,8 @@ def _check_flow(manifest: Manifest, fields: Fields) -> None:
     except ValueError as error:
         raise fields.refuse(str(error)) from error
     known = {value.name for value in manifest.inputs}
+    if len(known) != len(manifest.inputs):
+        raise fields.refuse("two inputs have one name")
     for saved in manifest.stages:
         if not known.issuperset(saved.inputs):
             raise fields.refuse(f"nothing makes {sorted(set(saved.inputs) - known)[0]!r}")
