@@ -1,0 +1,1 @@
+"""Moves that change how a network runs and nothing else: runtime, precision, settings, regions."""
