@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from taut.core.figures import Figure
-from taut.report.blocks import cell, figure_cell, head_cell, row, section, table
+from taut.report.blocks import figure_cell, head_cell, row, section, table
 from taut.report.data import BudgetRow, ReportData, Summary
-from taut.report.markup import Html, element
+from taut.report.markup import Html, element, join
 from taut.report.wording import figure_detail, figure_text, holds_word, interval, met_word, number, speed
 
 _SUMMARY = (
@@ -75,7 +75,7 @@ def _fact(name: str, value: str, detail: str) -> Html:
 
 def budget(data: ReportData) -> Html:
     """Each limit, then the headline figures of both networks."""
-    limits = table(("Limit", "Original", "Best", ""), [_budget_row(limit) for limit in data.budget])
+    limits = table(("Limit", "Original", "Best"), [_budget_row(limit) for limit in data.budget])
     summaries = [data.original] + ([data.best] if data.best else [])
     names = ("Original", "Best")[: len(summaries)]
     rows = [
@@ -100,8 +100,7 @@ def _ways(names: Sequence[str], summaries: Sequence[Summary]) -> Html:
 def _budget_row(limit: BudgetRow) -> Html:
     word = holds_word(limit.holds)
     return row(
-        element("th", element("code", limit.text), scope="row"),
+        head_cell(join(element("code", limit.text), element("span", word, class_=f"state {word}"))),
         figure_cell(limit.original),
         figure_cell(limit.best),
-        cell(element("span", word, class_=f"state {word}")),
     )
