@@ -13,9 +13,11 @@ from taut.graph.ir import Dimension, Graph, Node, Value
 
 if TYPE_CHECKING:
     from taut.graph.costs import GraphCost, NodeCost, node_costs, total_costs
+    from taut.graph.fold import fold_batch_norm, fold_constants
     from taut.graph.onnx_export import save_onnx, to_onnx
     from taut.graph.onnx_import import from_onnx, load_onnx
     from taut.graph.shapes import with_shapes
+    from taut.graph.split import single_tensor_edges
     from taut.graph.verify import InvariantBroken
 
 __all__ = [
@@ -27,10 +29,13 @@ __all__ = [
     "Node",
     "NodeCost",
     "Value",
+    "fold_batch_norm",
+    "fold_constants",
     "from_onnx",
     "load_onnx",
     "node_costs",
     "save_onnx",
+    "single_tensor_edges",
     "to_onnx",
     "total_costs",
     "with_shapes",
@@ -40,10 +45,13 @@ _LAZY = {
     "GraphCost": "costs",
     "InvariantBroken": "verify",
     "NodeCost": "costs",
+    "fold_batch_norm": "fold",
+    "fold_constants": "fold",
     "from_onnx": "onnx_import",
     "load_onnx": "onnx_import",
     "node_costs": "costs",
     "save_onnx": "onnx_export",
+    "single_tensor_edges": "split",
     "to_onnx": "onnx_export",
     "total_costs": "costs",
     "with_shapes": "shapes",

@@ -72,7 +72,7 @@ def compute(graph: Graph, node: Node, known: Mapping[str, np.ndarray]) -> dict[s
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         outputs = session.run(None, {})
-    except (*refusals, state.RuntimeException):
+    except (*refusals, state.RuntimeException, RuntimeError):  # the last: numpy lacks the type
         return None
     if not all(isinstance(output, np.ndarray) for output in outputs):
         return None  # sequences and maps
