@@ -64,7 +64,7 @@ def figure_cell(figure: Figure | None) -> Html:
     return cell(element("b", figure_text(figure)), detail, kind="figure")
 
 
-def name_cell(name: str, below: str = "") -> Html:
-    """A name that may be long and come from anywhere: it wraps anywhere."""
-    small = element("small", below) if below else None
-    return element("th", element("span", name, class_="given"), small, scope="row", class_="names")
+def name_cell(name: str, *below: str) -> Html:
+    """A name that may be long and come from anywhere: it wraps anywhere; words about it below."""
+    small = [element("small", words) for words in below if words]
+    return element("th", element("span", name, class_="given"), *small, scope="row", class_="names")

@@ -164,15 +164,15 @@ def _role_label(plot: Plot, point: Point) -> Html:
 def _trial_table(data: ReportData) -> Html:
     metric = data.quality.metric if data.quality else ""
     unit = data.quality.unit if data.quality else ""
-    head = ("Candidate", "p50", "Predicted p50", "File", f"{metric or 'Quality'}, select split", "Budget")
-    body = table(head, [_trial_row(trial, metric, unit) for trial in data.trials], "trials")
+    head = ("Candidate", "p50", "Predicted p50", "File", f"{metric or 'quality'}, select")
+    body = table(head, [_trial_row(trial, metric, unit) for trial in data.trials])
     return element("details", element("summary", f"All {len(data.trials)} candidates"), body)
 
 
 def _trial_row(trial: TrialRow, metric: str, unit: str) -> Html:
-    name = name_cell(_trial_name(trial), trial.moves)
+    name = name_cell(_trial_name(trial), *_trial_words(trial))
     if trial.error is not None:
-        return row(name, element("td", trial.error, colspan=5, class_="error"), kind="failed")
+        return row(name, element("td", trial.error, colspan=4, class_="error"))
     found = trial.quality.get(metric)
     quality_text = NOTHING if found is None else amount(found, unit, 4)
     return row(
@@ -181,13 +181,17 @@ def _trial_row(trial: TrialRow, metric: str, unit: str) -> Html:
         figure_cell(trial.predicted.get("p50")),
         figure_cell(trial.costs.get("file")),
         cell(element("b", quality_text), element("small", "measured") if found is not None else None),
-        cell(
-            "meets" if trial.meets else "misses",
-            element("small", "on the front") if trial.on_front else None,
-        ),
         kind=str(trial.role),
     )
 
 
 def _trial_name(trial: TrialRow) -> str:
-    return trial.label if trial.role is Role.CANDIDATE else f"{trial.label} ({trial.role})"
+    is_said = trial.role is Role.CANDIDATE or str(trial.role) in trial.label
+    return trial.label if is_said else f"{trial.label} ({trial.role})"
+
+
+def _trial_words(trial: TrialRow) -> tuple[str, str]:
+    if trial.error is not None:
+        return trial.moves, "could not be realised"
+    place = ", on the front" if trial.on_front else ""
+    return trial.moves, f"{'meets' if trial.meets else 'misses'} the budget{place}"

@@ -49,10 +49,7 @@ def _sides() -> Html:
 
 
 def _bar(layer: LayerRow, scale: float) -> Html:
-    precision = layer.before_precision
-    if layer.after_precision and layer.after_precision != precision:
-        precision = f"{precision} → {layer.after_precision}"
-    words = ", ".join(part for part in (layer.op, precision, layer.became) if part)
+    words = ", ".join(part for part in (layer.op, _precision(layer), layer.became) if part)
     return element(
         "div",
         element("div", element("span", layer.node, class_="given"), element("small", words), class_="who"),
@@ -90,18 +87,21 @@ def _rest(layers: Sequence[LayerRow]) -> Html | None:
 
 def layer_table(layers: Sequence[LayerRow]) -> Html:
     """List every node in the order of the network."""
-    head = ("Node", "MACs", "Before", "After", "Precision before", "Precision after", "Became")
+    head = ("Node", "MACs", "Before", "After", "Precision")
     rows = [
         row(
-            name_cell(layer.node, layer.op),
+            name_cell(layer.node, layer.op, f"now {layer.became}" if layer.became else ""),
             cell(count(layer.macs)),
             figure_cell(layer.before),
             figure_cell(layer.after),
-            cell(layer.before_precision or NOTHING),
-            cell(layer.after_precision or NOTHING),
-            cell(layer.became or "kept its name"),
+            cell(_precision(layer) or NOTHING),
         )
         for layer in layers
     ]
-    body = table(head, rows, "all-layers")
-    return element("details", element("summary", f"All {len(layers)} nodes"), body)
+    return element("details", element("summary", f"All {len(layers)} nodes"), table(head, rows))
+
+
+def _precision(layer: LayerRow) -> str:
+    """One where it stayed, both where it changed."""
+    both = dict.fromkeys(name for name in (layer.before_precision, layer.after_precision) if name)
+    return " → ".join(both)
