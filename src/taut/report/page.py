@@ -1,6 +1,6 @@
 """One HTML file that shows a fit run, without a network: style, script and drawings are all inside.
 
-The drawings are hand-written SVG, not plotly: the file is some 60 KB in place of 4.8 MB, sharp at any
+The drawings are hand-written SVG, not plotly: the file is some 100 KB in place of 4.8 MB, sharp at any
 width, and readable with scripts switched off; the price is no zooming. A content policy forbids every
 outside address and every script but our own, whatever a node's name says.
 """
