@@ -98,3 +98,22 @@ def context_in(folder: Path, is_random: bool = False) -> Context:
     train, select = ArraySplit({"image": images(24)}), ArraySplit({"image": images(8, seed=1)})
     task = Task("images", train, select, Sealed(select), (), is_random=is_random, digest="images")
     return Context(task, Device("here", "f", "p", 2, 1, (), {}), folder)
+
+
+def mixed_net(seed: int = 0) -> Graph:
+    """Strided and dilated windows, products, tables, average pooling over a border, and changes of shape."""
+    sketch = Sketch(seed)
+    x = sketch.conv("strided", "image", (4, 6), strides=[2, 2])
+    gate = sketch.node("sigmoid", "Sigmoid", (sketch.conv("gate", x, (6, 6), kernel=1),))
+    x = sketch.node("mul", "Mul", (x, gate))
+    x = sketch.node("pool", "AveragePool", (x,), kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1])
+    x = sketch.node("leaky", "LeakyRelu", (sketch.conv("grouped", x, (6, 6), group=2),), alpha=0.1)
+    shift = sketch.constant("shift", np.linspace(-1, 1, 6, dtype=np.float32).reshape(1, 6, 1, 1))
+    x = sketch.node("add", "Add", (x, shift))
+    shape = sketch.constant("shape", np.array([1, 6, 16]))
+    x = sketch.node("reshape", "Reshape", (x, shape))
+    x = sketch.node("transpose", "Transpose", (x,), perm=[0, 2, 1])
+    weight = sketch.constant(
+        "matmul.weight", np.random.default_rng(seed).normal(size=(6, 5)).astype(np.float32)
+    )
+    return sketch.graph(sketch.node("matmul", "MatMul", (x, weight)))
