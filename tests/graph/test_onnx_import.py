@@ -322,3 +322,25 @@ def test_from_onnx_keeps_metadata() -> None:
     model = _model(helper.make_node("Relu", ["x"], ["y"]))
     helper.set_model_props(model, {"alphabet": "abc"})
     assert from_onnx(model).metadata == {"alphabet": "abc"}
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_load_onnx_refuses_or_reads_a_damaged_file(seed: int, tmp_path: Path) -> None:
+    """A few bytes of the structure are changed; what still loads can be written back."""
+    random = np.random.default_rng(seed)
+    content = bytearray(to_onnx(residual_net()).SerializeToString())
+    weights = content.index(b"conv1.w", content.index(b"logits"))
+    for place in random.integers(0, weights, 3):
+        content[place] = random.integers(256)
+    (tmp_path / "net.onnx").write_bytes(content)
+    try:
+        graph = load_onnx(tmp_path / "net.onnx")
+    except BadInput:
+        return
+    assert from_onnx(to_onnx(graph)).digest() == graph.digest()
+
+
+def test_from_onnx_refuses_a_name_that_is_no_text() -> None:
+    content = to_onnx(residual_net()).SerializeToString().replace(b"flatten", b"fl\xe1tten")
+    with pytest.raises(BadInput, match="is no text"):
+        from_onnx(onnx.ModelProto.FromString(content))

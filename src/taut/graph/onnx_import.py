@@ -10,7 +10,6 @@ import itertools
 import math
 import stat
 import zipfile
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,16 +19,29 @@ import numpy as np
 import onnx
 import onnx.inliner
 from google.protobuf.message import DecodeError
-from onnx import GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto, ValueInfoProto
+from onnx import (
+    AttributeProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    SparseTensorProto,
+    TensorProto,
+    ValueInfoProto,
+)
 
 from taut.core.errors import BadInput
-from taut.graph.ir import Graph, Node, Value, reads
+from taut.graph.ir import Graph, Node, Value
+from taut.graph.onnx_checks import (
+    EXPORT_AGAIN,
+    refuse_damaged_names,
+    refuse_duplicates,
+    refuse_undefined,
+)
 from taut.graph.onnx_external import SIZE_BOUND_BYTES, embed_external_data, has_external_data
-from taut.graph.onnx_types import kind_of, value_of
+from taut.graph.onnx_types import DTYPE_NAMES, kind_of, value_of
 from taut.graph.order import sort_nodes
 
 _FIRST_IR_WITH_OPSETS = 3
-_EXPORT_AGAIN = "export it to ONNX again"
 
 
 def load_onnx(path: Path) -> Graph:
@@ -66,7 +78,7 @@ def _refuse_special(path: Path) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise BadInput(str(path), "is not a regular file", "give the path of an .onnx file")
     if status.st_size == 0:
-        raise BadInput(str(path), "is empty", _EXPORT_AGAIN)
+        raise BadInput(str(path), "is empty", EXPORT_AGAIN)
     if status.st_size > SIZE_BOUND_BYTES:
         raise BadInput(str(path), f"has {status.st_size} bytes", "the bound is 2 GiB")
 
@@ -85,17 +97,18 @@ def _refuse_other_formats(path: Path, content: bytes) -> None:
 
 def _to_graph(model: ModelProto, folder: Path | None, given: str, fallback_name: str) -> Graph:
     if not model.HasField("graph") or not (model.graph.node or model.graph.output):
-        raise BadInput(given, "has no graph, so it is not an ONNX model or was cut off", _EXPORT_AGAIN)
+        raise BadInput(given, "has no graph, so it is not an ONNX model or was cut off", EXPORT_AGAIN)
     if not model.opset_import and model.ir_version >= _FIRST_IR_WITH_OPSETS:
-        raise BadInput(given, "names no opset, so it was cut off or is damaged", _EXPORT_AGAIN)
+        raise BadInput(given, "names no opset, so it was cut off or is damaged", EXPORT_AGAIN)
     try:
         model = _self_contained(model, folder, given)
-        _refuse_duplicates(model.graph, given)
+        refuse_damaged_names(model)
+        refuse_duplicates(model.graph, given)
         graph = _convert(model, given, fallback_name)
         graph = replace(graph, nodes=tuple(sort_nodes(graph.nodes)))
     except (ValueError, TypeError, KeyError, OverflowError, RuntimeError) as error:
-        raise BadInput(given, f"is not valid ONNX ({error})", _EXPORT_AGAIN) from error
-    _refuse_undefined(graph, given)
+        raise BadInput(given, f"is not valid ONNX ({error})", EXPORT_AGAIN) from error
+    refuse_undefined(graph, given)
     return graph
 
 
@@ -189,6 +202,8 @@ _CONSTANT_DTYPES: dict[str, Any] = {
 
 
 def _array(tensor: TensorProto) -> np.ndarray:
+    if tensor.data_type not in DTYPE_NAMES:
+        raise ValueError(f"tensor {tensor.name!r} has the unknown element type {tensor.data_type}")
     # A copy, because arrays over protobuf's bytes are read-only, which torch warns about.
     return np.array(onnx.numpy_helper.to_array(tensor))
 
@@ -207,8 +222,14 @@ def _dense(sparse: SparseTensorProto) -> np.ndarray:
 
 
 def _node(node: NodeProto, name: str) -> Node:
-    attributes = {item.name: _plain(onnx.helper.get_attribute_value(item)) for item in node.attribute}
+    attributes = {item.name: _attribute(item) for item in node.attribute}
     return Node(name, node.op_type, tuple(node.input), tuple(node.output), attributes, _domain(node.domain))
+
+
+def _attribute(attribute: AttributeProto) -> Any:
+    if attribute.type == AttributeProto.UNDEFINED:
+        raise ValueError(f"attribute {attribute.name!r} has no type")
+    return _plain(onnx.helper.get_attribute_value(attribute))
 
 
 def _plain(item: Any) -> Any:
@@ -251,29 +272,3 @@ def _node_names(nodes: Sequence[NodeProto]) -> list[str]:
 def _fresh(stem: str, taken: set[str]) -> str:
     candidates = itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(1)))
     return next(name for name in candidates if name not in taken)
-
-
-def _refuse_duplicates(proto: GraphProto, given: str) -> None:
-    initialized = [tensor.name for tensor in proto.initializer]
-    initialized += [sparse.values.name for sparse in proto.sparse_initializer]
-    # Before IR 4 every initialiser is listed as an input too.
-    inputs = [info.name for info in proto.input if info.name not in set(initialized)]
-    made = [output for node in proto.node for output in node.output if output]
-    outputs = Counter(info.name for info in proto.output)
-    repeated = [name for name, count in Counter([*initialized, *inputs, *made]).items() if count > 1]
-    repeated += [name for name, count in outputs.items() if count > 1]
-    if repeated:
-        raise BadInput(given, f"defines the value {repeated[0]!r} more than once", _EXPORT_AGAIN)
-
-
-def _refuse_undefined(graph: Graph, given: str) -> None:
-    made = {output for node in graph for output in node.outputs}
-    known = made | set(graph.constants) | {value.name for value in graph.inputs}
-    for node in graph:
-        missing = [name for name in reads(node) if name not in known]
-        if missing:
-            rule = f"node {node.name!r} reads {missing[0]!r}, which nothing makes"
-            raise BadInput(given, rule, _EXPORT_AGAIN)
-    absent = [value.name for value in graph.outputs if value.name not in known]
-    if absent:
-        raise BadInput(given, f"nothing makes its output {absent[0]!r}", _EXPORT_AGAIN)

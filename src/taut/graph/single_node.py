@@ -36,7 +36,10 @@ def infer_outputs(
     model = one_node_model(graph, node, types, known)
     if branch is not None:
         model.graph.CopyFrom(_opened(branch, model.graph))
-    found = onnx.shape_inference.infer_shapes(model).graph.output
+    try:
+        found = onnx.shape_inference.infer_shapes(model).graph.output
+    except (ValueError, onnx.shape_inference.InferenceError):
+        return {}  # onnx passes over most of what it cannot infer, but not over all
     values = [value_of(info) for info in found]
     names = [name for name in node.outputs if name]
     return {
