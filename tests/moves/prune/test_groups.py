@@ -139,7 +139,8 @@ def test_constant_that_another_node_needs_whole_is_not_cut() -> None:
     net = Net()
     pooled = net.node("GlobalAveragePool", net.conv("image", (8, 3), "stem", kernel=1))
     head = net.linear(net.node("Flatten", pooled, axis=1), 8, 8, "head")
-    counted = net.node("ReduceMean", "head.weight", net.constant("first", np.array([0])), keepdims=1)
+    brightness = net.node("ReduceMean", "image", net.constant("all", np.arange(1, 4)), keepdims=0)
+    counted = net.node("ReduceMean", net.node("Mul", "head.weight", brightness), net.constant("first", [0]))
     channels = trace_channels(net.graph(net.node("Add", head, counted), result=8))
     assert not channels.groups
     assert "stem" in {skipped.node for skipped in channels.skipped}

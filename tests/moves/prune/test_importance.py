@@ -44,7 +44,7 @@ def test_taylor_scores_equal_finite_differences_of_the_loss() -> None:
     np.testing.assert_allclose(scores["first"], expected, rtol=0.05, atol=1e-7)
 
 
-def _slope(graph: Graph, unit: int, step: float = 1e-2) -> float:
+def _slope(graph: Graph, unit: int, step: float = 1e-4) -> float:
     """Change of the loss per relative change of batch norm's factor and offset of one unit."""
     import torch
 

@@ -24,7 +24,10 @@ def small_graph(seed: int = 0) -> Graph:
     data = net.node("Relu", net.conv(data, (12, 8), "second"))
     pooled = net.node("Flatten", net.node("GlobalAveragePool", data), axis=1)
     graph = net.graph(net.linear(pooled, 12, 5, "head"))
-    graph.constants["bn.scale"][:] = 1 + 0.2 * graph.constants["bn.scale"]  # no unit is dead or the only one
+    constants = graph.constants
+    constants["bn.scale"][:] = 1 + 0.2 * constants["bn.scale"]  # no unit is dead or the only one that matters
+    constants["bn.mean"][:] = 0  # what pictures of noise have
+    constants["bn.var"][:] = np.square(constants["first.weight"]).sum(axis=(1, 2, 3))
     return graph
 
 
