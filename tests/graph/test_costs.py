@@ -170,6 +170,33 @@ def test_a_shared_constant_counts_once_in_total() -> None:
     assert (total.parameters, total.weight_bytes, total.macs) == (16, 64, 2 * 2 * 4 * 4)
 
 
+def test_views_of_one_constant_count_once_in_total() -> None:
+    graph = parse(
+        """
+        agraph (float[4] x) => (float[4] y) <float[4] w = {1.0, 2.0, 3.0, 4.0}> {
+            copy = Identity(w)
+            a = Mul(x, w)
+            y = Add(a, copy)
+        }
+        """
+    )
+    total = total_costs(graph)
+    assert (total.parameters, total.weight_bytes) == (4, 16)
+
+
+def test_total_parameters_leave_out_scales_but_not_quantized_biases() -> None:
+    edit = Editor(residual_net())
+    quantized = {"fc.w": np.zeros((5, 4), np.int8), "fc.b": np.zeros(5, np.int32)}
+    for name, array in quantized.items():
+        names = [
+            edit.set_constant(f"{name}.q", array),
+            edit.set_constant(f"{name}.s", np.ones(5, np.float32)),
+        ]
+        edit.add("DequantizeLinear", names, [f"{name}.d"], name=f"{name}.dequantize", attributes={"axis": 0})
+        edit.redirect(name, f"{name}.d")
+    assert total_costs(edit.graph()).parameters == total_costs(residual_net()).parameters
+
+
 def test_a_lookup_moves_only_the_rows_it_takes() -> None:
     edit = Editor(
         parse("agraph (int64[3] ids) => (float[3, 4] y) <float[1] t = {0.0}> { y = Gather(t, ids) }")

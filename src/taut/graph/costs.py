@@ -77,7 +77,7 @@ def total_costs(graph: Graph) -> GraphCost:
     return GraphCost(
         macs=sum(cost.macs for cost in costs),
         element_operations=sum(cost.element_operations for cost in costs),
-        parameters=_parameters(typed, read),
+        parameters=_stored_parameters(typed, read),
         weight_bytes=_weight_bytes(typed, read),
         moved_bytes=sum(cost.moved_bytes for cost in costs),
         incomplete=tuple(cost.node for cost in costs if not cost.is_complete),
@@ -172,6 +172,19 @@ def _parameters(graph: Graph, read: Iterable[str]) -> int:
         math.prod(value.static_shape)
         for value in values
         if value is not None and value.is_static and value.shape and _is_weight(value)
+    )
+
+
+def _stored_parameters(graph: Graph, read: Iterable[str]) -> int:
+    """Elements of the constants behind these values; several views of one constant count it once."""
+    dequantized = [node.inputs for node in graph if node.op == "DequantizeLinear"]
+    scales = {name for inputs in dequantized for name in inputs[1:]}
+    quantized = {inputs[0] for inputs in dequantized}
+    stored = [graph.value(name) for name in _stored(graph, read) - scales]
+    return sum(
+        math.prod(value.static_shape)
+        for value in stored
+        if value is not None and value.shape and (value.name in quantized or _is_weight(value))
     )
 
 
