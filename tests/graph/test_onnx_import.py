@@ -32,6 +32,7 @@ _FILES: dict[str, tuple[bytes, str]] = {
     "pickle": (pickle.dumps({"weight": [1.0]}), "pickled checkpoint refused"),
     "torch checkpoint": (_zip_of("archive/data.pkl"), "pickled checkpoint refused"),
     "zip": (_zip_of("readme.txt"), "is a zip archive"),
+    "damaged zip": (_zip_of("readme.txt")[:-9], "is a zip archive"),
     "no graph": (onnx.ModelProto(ir_version=9).SerializeToString(), "has no graph"),
 }
 

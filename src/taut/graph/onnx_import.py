@@ -85,14 +85,20 @@ def _refuse_special(path: Path) -> None:
 
 def _refuse_other_formats(path: Path, content: bytes) -> None:
     is_pickle = content[0] == 0x80 and content[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
-    if zipfile.is_zipfile(path) and content.startswith(b"PK"):
-        with zipfile.ZipFile(path) as archive:
-            is_pickle = any(name.endswith(".pkl") for name in archive.namelist())
-        if not is_pickle:
-            raise BadInput(str(path), "is a zip archive, not an ONNX file", "unpack it, or name it .pt2")
-    if is_pickle:
+    is_zip = content.startswith(b"PK\x03\x04")
+    if is_pickle or (is_zip and any(name.endswith(".pkl") for name in _names_in_zip(path))):
         way_out = "export it to ONNX or save as .pt2/safetensors"
         raise BadInput(str(path), "pickled checkpoint refused", way_out)
+    if is_zip:
+        raise BadInput(str(path), "is a zip archive, not an ONNX file", "unpack it, or name it .pt2")
+
+
+def _names_in_zip(path: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except zipfile.BadZipFile:
+        return []
 
 
 def _to_graph(model: ModelProto, folder: Path | None, given: str, fallback_name: str) -> Graph:
