@@ -33,8 +33,11 @@ class Recipe:
                 raise ValueError(f"{name} {getattr(self, name)} is not positive")
         if self.precision not in ("float32", "bfloat16"):
             raise ValueError(f"precision {self.precision!r} is not float32 or bfloat16")
-        if not 0 <= self.distill_share <= 1:
-            raise ValueError(f"distill_share {self.distill_share} is not within 0..1")
+        for name in ("warmup_share", "distill_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} {getattr(self, name)} is not within 0..1")
+        if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay {self.ema_decay} is not within 0..1")
 
     def lr_at(self, step: int, steps: int) -> float:
         """Learning rate of a step counted from 0."""
