@@ -20,7 +20,7 @@ from taut.graph import Graph
 from taut.moves.quantize.operators import operands, result
 from taut.moves.quantize.ranges import Histogram
 from taut.runtimes.evaluate import Evaluator
-from taut.runtimes.inputs import zeros
+from taut.runtimes.inputs import filled
 from taut.runtimes.samples import Samples
 
 _CHUNK_BYTES = 256 * 2**20
@@ -98,7 +98,7 @@ def _evaluated(
 def _fed_back(
     evaluator: Evaluator, context: Context, samples: int, feedback: Mapping[str, str]
 ) -> Iterator[Mapping[str, np.ndarray]]:
-    state = zeros([value for value in evaluator.graph.inputs if value.name in feedback.values()])
+    state = filled([value for value in evaluator.graph.inputs if value.name in feedback.values()], 0)
     for batch in _batches(context, samples, 1, is_shuffled=False):
         given = [value for value in evaluator.graph.inputs if value.name not in state]
         sample = Samples(given, {value.name: batch.inputs[value.name] for value in given}).one(0)
