@@ -30,7 +30,9 @@ from taut.core.quantities import P50, P99, PEAK_MEMORY
 from taut.core.runner import Item
 from taut.devices.local import local_device
 from taut.graph.editor import Editor
+from taut.graph.ir import Graph, Node, Value
 from taut.graph.onnx_export import save_onnx
+from taut.graph.onnx_import import load_onnx
 from taut.runtimes import artifact
 from taut.runtimes.artifact import (
     ArtifactRecord,
@@ -40,6 +42,7 @@ from taut.runtimes.artifact import (
     profile_artifact,
     save_artifact,
 )
+from taut.runtimes.batching import with_batch
 from taut.runtimes.manifest import read_manifest
 
 KILLED_WHILE_SAVING = """
@@ -281,3 +284,20 @@ def test_graph_that_the_runtime_refuses_is_bad_input(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="does not load"):
         saved(network(edit.graph()), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_source_file_is_not_copied_when_its_sizes_were_free(tmp_path: Path) -> None:
+    source, graph = tmp_path / "net.onnx", conv_graph()
+    save_onnx(with_batch(graph, "batch"), source)
+    folder = saved(Network("net", {"main": Part(graph, source_file=source)}), tmp_path)
+    assert load_onnx(folder / "main.onnx").inputs == graph.inputs
+
+
+def test_network_that_fails_on_made_up_inputs_is_saved_with_its_nodes_not_run(tmp_path: Path) -> None:
+    table = np.zeros((1, 2), np.float32)  # index 1 is out of its range
+    nodes = (Node("gather", "Gather", ("table", "x"), ("y",)), Node("relu", "Relu", ("y",), ("z",)))
+    ends = Value("x", "int64", (3,)), Value("z", "float32", (3, 2))
+    graph = Graph("net", (ends[0],), (ends[1],), nodes, {"table": table}, opsets={"": 17})
+    folder = saved(network(graph), tmp_path)
+    assert read_manifest(folder).stages[0].placement["Relu"] == {"not run": 1}
+    assert load_artifact(folder)({"x": np.zeros(3, np.int64)})["z"].shape == (3, 2)

@@ -30,6 +30,7 @@ from taut.core.network import Network, Part, Stage
 from taut.core.runner import Item, RunnerSpec
 from taut.graph.ir import Graph
 from taut.graph.onnx_external import has_external_data
+from taut.graph.onnx_types import value_of
 from taut.graph.split import split
 from taut.runtimes import get_runtime
 from taut.runtimes.base import NodeTime
@@ -147,15 +148,18 @@ def _save_stages(network: Network, folder: Path) -> tuple[SavedStage, ...]:
 
 def _save_whole(part: Part, stage: Stage, folder: Path, stem: str) -> SavedStage:
     saved = _save_stage(part.graph, stage, folder, stem)
-    source, name = part.source_file, saved.files[0].path
-    if (
-        source is None
-        or name != f"{stem}.onnx"
-        or has_external_data(load_model(source, load_external_data=False))
-    ):
+    name = saved.files[0].path
+    if part.source_file is None or name != f"{stem}.onnx" or not _is_same_model(part.source_file, part.graph):
         return saved
-    shutil.copyfile(source, folder / name)
+    shutil.copyfile(part.source_file, folder / name)
     return replace(saved, files=(model_file(folder, name),))
+
+
+def _is_same_model(source: Path, graph: Graph) -> bool:
+    """Whether the file stands for the graph alone: no data beside it, the same fixed sizes of inputs."""
+    model = load_model(source, load_external_data=False)
+    types = {info.name: value_of(info) for info in model.graph.input}
+    return not has_external_data(model) and all(types.get(value.name) == value for value in graph.inputs)
 
 
 def _save_stage(graph: Graph, stage: Stage, folder: Path, stem: str) -> SavedStage:

@@ -19,7 +19,7 @@ from taut.core.task import Arrays
 from taut.devices.local import local_device
 from taut.runtimes import get_runtime
 from taut.runtimes.base import NodeTime, Placed, Session
-from taut.runtimes.inputs import check_inputs, zeros
+from taut.runtimes.inputs import check_inputs, filled
 from taut.runtimes.manifest import Manifest, SavedStage
 from taut.runtimes.placement import differences, summarise
 
@@ -159,7 +159,7 @@ class LoadedNetwork:
     @cached_property
     def _zero_state(self) -> dict[str, np.ndarray]:
         fed = set(self.manifest.feedback.values())
-        return zeros([value for value in self.manifest.inputs if value.name in fed])
+        return filled([value for value in self.manifest.inputs if value.name in fed], 0)
 
     def _initial_state(self, inputs: Arrays) -> dict[str, np.ndarray]:
         """State before a sequence: what its first item gives, else zeros."""

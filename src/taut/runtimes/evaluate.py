@@ -13,7 +13,6 @@ from functools import cached_property
 import numpy as np
 import onnx
 import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from taut.core.errors import BadInput
 from taut.core.network import Stage
@@ -24,10 +23,8 @@ from taut.graph.onnx_export import to_onnx
 from taut.runtimes.batching import with_batch
 from taut.runtimes.inputs import check_inputs
 from taut.runtimes.onnxruntime_cpu import session_options
+from taut.runtimes.onnxruntime_trace import REFUSALS
 from taut.runtimes.samples import Samples
-
-# What onnxruntime raises for a graph or a feed that does not fit; they have no common base.
-_REFUSALS = (BadInput, state.Fail, state.InvalidArgument, state.InvalidGraph, state.RuntimeException)
 
 # Share of the signal: batched kernels may add in another order, and flip a rounding to int8 here and there;
 # samples that were mixed up differ by about as much as the signal itself.
@@ -101,7 +98,7 @@ class Evaluator:
     def _agrees_in_batch(self, samples: Samples, pair: tuple[int, int]) -> bool:
         try:
             together = self._batch(samples, pair)
-        except _REFUSALS:
+        except (BadInput, *REFUSALS):
             return False
         return all(
             _is_alike(self.run(samples.one(index)), row) for index, row in zip(pair, together, strict=True)

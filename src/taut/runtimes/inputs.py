@@ -1,4 +1,4 @@
-"""The input contract of a network: names, types and shapes, checked once and filled with zeros on demand."""
+"""The input contract of a network: names, types and shapes, checked once, made up on demand."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from taut.core.task import Arrays
 from taut.graph.ir import Value
 
 
-def zeros(values: Sequence[Value]) -> dict[str, np.ndarray]:
-    """Return an array of zeros for every value; BadInput where a shape is not fixed."""
+def filled(values: Sequence[Value], number: int) -> dict[str, np.ndarray]:
+    """Return an array full of the number for every value; BadInput where a shape is not fixed."""
     for value in values:
         if not value.is_static:
             way_out = f"give --shape {value.name}=SIZES"
             raise BadInput(f"input {value.name!r}", f"has no fixed shape: {value.shape}", way_out)
-    return {value.name: np.zeros(value.static_shape, np.dtype(value.dtype)) for value in values}
+    return {value.name: np.full(value.static_shape, number, np.dtype(value.dtype)) for value in values}
 
 
 def check_inputs(values: Sequence[Value], arrays: Arrays) -> None:

@@ -7,34 +7,81 @@ least once, so neither is ever part of a timing.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import onnx
 import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from taut.core.task import Arrays
-from taut.graph.ir import Node
+from taut.graph.ir import Graph, Node
 from taut.graph.onnx_import import load_onnx
 from taut.runtimes.base import NodeTime, Placed
 from taut.runtimes.coverage import FOLDED, Coverage, Kernel
-from taut.runtimes.inputs import zeros
+from taut.runtimes.inputs import filled
 
 _KERNEL_SUFFIX = "_kernel_time"
 _BLOCKED_SUFFIX = "_nchwc"  # onnxruntime names a blocked-layout kernel after the value it makes
 _WEIGHTS_ENTRY = "session.optimized_model_external_initializers_file_name"  # keeps the graph quick to read
 _INTEGER_OPS = ("QLinear", "Integer", "QAttention", "QGemm", "DynamicQuantizeMatMul")
-_DTYPES = {"float": "float32", "double": "float64"}
+_DTYPES = {"float": "float32", "double": "float64", "uint8": "int8"}
+_OPTIMISED = "optimised.onnx"
+_FATAL_ONLY = 4
+
+NOT_RUN = "not run"
+"""Where a node ran whose kernel was not reached"""
+
+# What onnxruntime raises for a graph or for inputs that it cannot run; they have no common base.
+REFUSALS = (
+    state.Fail,
+    state.InvalidArgument,
+    state.InvalidGraph,
+    state.NotImplemented,
+    state.RuntimeException,
+)
+
+
+def place(path: Path, options: onnxruntime.SessionOptions) -> list[Placed]:
+    """Return where every node of the file ran, from one run on ones.
+
+    Ones are legal where zeros are not, as divisors and lengths. Where even they are not, the kernels behind
+    the one that failed are reported as not run.
+    """
+    graph = load_onnx(path)
+    with _traced(path, options) as trace:
+        with contextlib.suppress(*REFUSALS):
+            trace.session.run(None, filled(graph.inputs, 1))
+        return _places(graph, trace)
+
+
+def time_kernels(path: Path, options: onnxruntime.SessionOptions, items: Sequence[Arrays]) -> list[NodeTime]:
+    """Return the median time of each kernel over the items; the first item is run once more to warm up."""
+    with _traced(path, options) as trace:
+        for item in (items[0], *items):
+            trace.session.run(None, item)
+        kernels = trace.kernels()
+        nodes = Coverage(load_onnx(path).nodes, kernels).nodes
+        return [
+            NodeTime(
+                f"{timed.op} {timed.name}",
+                nodes(timed.name),
+                statistics.median(timed.latencies_ms[1:]),
+                timed.precision,
+            )
+            for timed in trace.timed({kernel.name for kernel in kernels})
+        ]
 
 
 @dataclass(frozen=True)
 class _Timed:
-    """One executed kernel of a trace, with its time in each run."""
+    """One executed kernel, with its time in each run."""
 
     name: str
     op: str
@@ -43,50 +90,55 @@ class _Timed:
     latencies_ms: tuple[float, ...]
 
 
-def place(path: Path, options: onnxruntime.SessionOptions) -> list[Placed]:
-    """Return where every node of the file ran, from one run on zeros."""
-    graph = load_onnx(path)
-    kernels, coverage = _trace(path, options, [zeros(graph.inputs)], graph.nodes)
-    by_name = {kernel.name: kernel for kernel in kernels}
-    return [_placed(node, by_name.get(coverage.owner.get(node.name, ""))) for node in graph.nodes]
+@dataclass(frozen=True)
+class _Trace:
+    """A session under the profiler, and the folder that gets what it tells."""
+
+    session: onnxruntime.InferenceSession
+    folder: Path
+
+    def kernels(self) -> list[Kernel]:
+        """Kernels of the optimised graph, in its order."""
+        graph = onnx.load(self.folder / _OPTIMISED, load_external_data=False).graph
+        return _fused(graph.node)
+
+    def timed(self, names: set[str]) -> list[_Timed]:
+        """End profiling; return the named kernels that ran, in the order of execution."""
+        runs: dict[str, list[dict[str, Any]]] = {}
+        for event in json.loads(Path(self.session.end_profiling()).read_text()):
+            name = event["name"].removesuffix(_KERNEL_SUFFIX)
+            # Kernels inside a loop or a branch count with the operator that holds them.
+            if event["cat"] == "Node" and event["name"].endswith(_KERNEL_SUFFIX) and name in names:
+                runs.setdefault(name, []).append(event)
+        return [_timed(name, group) for name, group in runs.items()]
 
 
-def _placed(node: Node, kernel: _Timed | None) -> Placed:
-    if kernel is None:
-        return Placed(node.name, FOLDED, "", node.op)
-    return Placed(node.name, kernel.provider, kernel.precision, node.op)
-
-
-def time_kernels(path: Path, options: onnxruntime.SessionOptions, items: Sequence[Arrays]) -> list[NodeTime]:
-    """Return the median time of each kernel over the items; the first item is run once more to warm up."""
-    kernels, coverage = _trace(path, options, [items[0], *items], load_onnx(path).nodes)
-    return [
-        NodeTime(
-            f"{kernel.op} {kernel.name}",
-            coverage.nodes(kernel.name),
-            statistics.median(kernel.latencies_ms[1:]),
-            kernel.precision,
-        )
-        for kernel in kernels
-    ]
-
-
-def _trace(
-    path: Path, options: onnxruntime.SessionOptions, items: Sequence[Arrays], nodes: Sequence[Node]
-) -> tuple[list[_Timed], Coverage]:
-    """Run the items under the profiler; return the kernels and the nodes that they cover."""
-    with tempfile.TemporaryDirectory(prefix="taut-trace-") as folder:
-        optimised = Path(folder) / "optimised.onnx"
-        options.optimized_model_filepath = str(optimised)
+@contextlib.contextmanager
+def _traced(path: Path, options: onnxruntime.SessionOptions) -> Iterator[_Trace]:
+    """Open a session that is profiled; the options are changed and not to be used again."""
+    with tempfile.TemporaryDirectory(prefix="taut-trace-") as name:
+        folder = Path(name)
+        options.log_severity_level = _FATAL_ONLY  # what it would print it also raises
+        options.optimized_model_filepath = str(folder / _OPTIMISED)
         options.add_session_config_entry(_WEIGHTS_ENTRY, "weights.bin")
         options.enable_profiling = True
-        options.profile_file_prefix = str(Path(folder) / "profile")
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        for item in items:
-            session.run(None, item)
-        events = json.loads(Path(session.end_profiling()).read_text())
-        graph = onnx.load(optimised, load_external_data=False).graph
-    return _kernels(events), Coverage(nodes, _fused(graph.node))
+        options.profile_file_prefix = str(folder / "profile")
+        yield _Trace(onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"]), folder)
+
+
+def _places(graph: Graph, trace: _Trace) -> list[Placed]:
+    kernels = trace.kernels()
+    owner = Coverage(graph.nodes, kernels).owner
+    ran = {timed.name: timed for timed in trace.timed({kernel.name for kernel in kernels})}
+    return [_placed(node, owner.get(node.name), ran) for node in graph]
+
+
+def _placed(node: Node, kernel: str | None, ran: Mapping[str, _Timed]) -> Placed:
+    if kernel is None:
+        return Placed(node.name, FOLDED, "", node.op)
+    if kernel not in ran:
+        return Placed(node.name, NOT_RUN, "", node.op)
+    return Placed(node.name, ran[kernel].provider, ran[kernel].precision, node.op)
 
 
 def _fused(kernels: Sequence[onnx.NodeProto]) -> list[Kernel]:
@@ -104,16 +156,7 @@ def _fused(kernels: Sequence[onnx.NodeProto]) -> list[Kernel]:
     ]
 
 
-def _kernels(events: Sequence[dict[str, Any]]) -> list[_Timed]:
-    """Group kernel events by name, in the order of execution."""
-    runs: dict[str, list[dict[str, Any]]] = {}
-    for event in events:
-        if event["cat"] == "Node" and event["name"].endswith(_KERNEL_SUFFIX):
-            runs.setdefault(event["name"].removesuffix(_KERNEL_SUFFIX), []).append(event)
-    return [_kernel(name, group) for name, group in runs.items()]
-
-
-def _kernel(name: str, events: Sequence[dict[str, Any]]) -> _Timed:
+def _timed(name: str, events: Sequence[dict[str, Any]]) -> _Timed:
     arguments = events[0]["args"]
     return _Timed(
         name,

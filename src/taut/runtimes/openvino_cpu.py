@@ -59,7 +59,7 @@ class OpenVino:
 
     def save(self, graph: Graph, stage: Stage, folder: Path, stem: str) -> list[str]:
         """Write the graph as ``<stem>.onnx``; it is compiled when it is opened."""
-        _properties(stage, threads=1)
+        del stage  # settings count when the file is opened
         save_onnx(graph, folder / f"{stem}.onnx")
         return [f"{stem}.onnx"]
 

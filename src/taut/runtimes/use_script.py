@@ -22,7 +22,7 @@ from taut.runtimes.artifact import load_artifact
 network = load_artifact(Path(__file__).parent)
 
 if __name__ == "__main__":
-    inputs = {value.name: np.zeros(value.static_shape, value.dtype) for value in network.manifest.inputs}
+    inputs = {value.name: np.ones(value.static_shape, value.dtype) for value in network.manifest.inputs}
     print({name: array.shape for name, array in network(inputs).items()})
 '''
 
@@ -64,7 +64,7 @@ def _lines(manifest: Manifest, scripts: list[StageScript]) -> list[str]:
         ),
         f"    return {{name: values[name] for name in {wanted}}}",
         'if __name__ == "__main__":',
-        f"    inputs = {{name: np.zeros(*size) for name, size in {sizes}.items()}}",
+        f"    inputs = {{name: np.ones(*size) for name, size in {sizes}.items()}}",
         "    print({name: array.shape for name, array in run(inputs).items()})",
     ]
 
