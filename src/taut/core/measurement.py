@@ -33,6 +33,8 @@ class Measurement:
     environment: Mapping[str, Any] = field(default_factory=dict)
     contended: int = 0
     """Samples dropped because something else ran"""
+    sittings: tuple[int, ...] = ()
+    """How many of the runs each fresh process made, in order; a process has a pace of its own"""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class ForeignLoad:
         """Larger of the foreign shares of our cores and of the machine, 0 to 1, since ``begin``."""
         elapsed_s, own_s = self.elapsed_s, own_s + time.process_time() - self._own_s
         busy_s = [now - before for now, before in zip(_busy_seconds(), self._busy_s, strict=True)]
-        on_ours = sum(busy_s[core] for core in self.cores)
+        on_ours = sum(busy_s[core] for core in self.cores if core < len(busy_s))
         ours = (on_ours - own_s) / (elapsed_s * len(self.cores))
         machine = (sum(busy_s) - own_s) / (elapsed_s * len(busy_s))
         return max(0.0, ours, machine)
@@ -55,3 +55,15 @@ def _idle_seconds(times: object) -> float:
     # Guests' time is counted within user time already, so it must not be added again.
     fields = ("idle", "iowait", "guest", "guest_nice")
     return sum(getattr(times, name, 0.0) for name in fields)
+
+
+@dataclass
+class Patience:
+    """How long to wait for a quiet machine, in total; when it is over, rounds are kept as they come."""
+
+    limit_s: float
+    lost_s: float = 0.0
+
+    @property
+    def is_over(self) -> bool:
+        return self.lost_s > self.limit_s

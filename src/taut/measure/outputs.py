@@ -33,6 +33,7 @@ def outputs(
         Child("outputs", spec, None, timing_cores(limits.threads), limits.timeout_s) as child,
     ):
         given, answered = Path(folder) / "items.npz", Path(folder) / "outputs.npz"
+        child.ask("start")
         child.ask("open")
         for chunk in _chunks(items):
             save_items(given, chunk)

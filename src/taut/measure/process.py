@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -29,9 +30,10 @@ _POOL_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS",
 
 @dataclass
 class Child:
-    """One process with one runner. Use as a context manager; then ``ask`` in any order.
+    """One process with one runner, from entering the context to leaving it.
 
     with Child("new", spec, items_file, cores=(0, 1)) as child:
+        child.ask("start")                  # build the runner; until then several may boot side by side
         child.ask("open")
         child.ask("run", start=0, discard=1, count=10)["latency_ms"]
     """
@@ -54,13 +56,10 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=self._complaints,
             env=_environment(len(self.cores)),
+            process_group=0,  # Ctrl-C is the parent's to handle
         )
-        try:
-            self._send("start", self._setup())
-            self.ask("start")
-        except BaseException:
-            self._kill()
-            raise
+        with suppress(EnvironmentFailed):  # dead already: the first answer that is awaited says why
+            self._send("boot", self._setup())
         return self
 
     def __exit__(self, *_exception: object) -> None:
@@ -108,7 +107,7 @@ class Child:
         return line
 
     def _death(self, what: str) -> EnvironmentFailed:
-        code = self._process.wait()
+        code = self._end()
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return EnvironmentFailed(
             f"runner {self.name!r}", f"died ({how}) during {what!r}{self._tail()}", _WAY_OUT
@@ -121,16 +120,20 @@ class Child:
         return f"; it said: {text}" if text else ""
 
     def _kill(self) -> None:
-        """End the process: politely through the end of its input, then by force."""
         assert self._process.stdin is not None and self._process.stdout is not None
-        try:
+        with suppress(BrokenPipeError):
             self._process.stdin.close()
-            self._process.wait(_CLOSE_TIMEOUT_S)
-        except (subprocess.TimeoutExpired, BrokenPipeError):
-            self._process.kill()
-            self._process.wait()
+        self._end()
         self._process.stdout.close()
         self._complaints.close()
+
+    def _end(self) -> int:
+        """Wait for the process to end by itself, else end it by force; return its exit code."""
+        try:
+            return self._process.wait(_CLOSE_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
 
 
 _WAY_OUT = "run it alone to see why, or leave it out"

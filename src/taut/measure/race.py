@@ -6,6 +6,7 @@ candidates of different heats by their ratio to the original of their own heat.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -14,9 +15,13 @@ import numpy as np
 from taut.core.measurement import Measurement
 from taut.core.move import Progress, no_progress
 from taut.core.runner import RunnerSpec, Workload
+from taut.measure.contention import Patience
 from taut.measure.lock import timing_lock
 from taut.measure.settings import RaceSettings
-from taut.measure.turns import seated
+from taut.measure.turns import Table
+
+# Below three runs a median has no interval.
+_FEWEST_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -61,13 +66,15 @@ def _run_heat(
     heat: Mapping[str, RunnerSpec], workload: Workload, settings: RaceSettings
 ) -> dict[str, Measurement | RaceFailure]:
     failures: dict[str, str] = {}
-    measured = {}
-    with seated(heat, workload, settings.limits, failures) as table:
-        for _ in table.rounds(settings.seconds_each * len(table.players)):
-            pass
-        for player in table.players:
-            with table.spared(player.name):
-                measured[player.name] = table.measurement(player)
+    seconds = settings.seconds_each * len(heat)
+    rng, patience = np.random.default_rng(settings.limits.seed), Patience(seconds / 3)
+    table = Table(settings.limits, rng, patience, failures)
+    with table.seated(heat, workload):
+        end = time.monotonic() + seconds
+        for number, _ in enumerate(table.rounds(), start=1):
+            if not table.players or (number >= _FEWEST_ROUNDS and time.monotonic() > end):
+                break
+        measured = table.measurements()
     original = measured.get(next(iter(heat)))
     original_p50_ms = float(np.median(original.latency_ms)) if original else float("nan")
     timed: dict[str, Measurement | RaceFailure] = {

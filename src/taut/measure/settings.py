@@ -24,8 +24,9 @@ class ProofSettings:
     """When the sequential rule stops."""
 
     max_s: float = 60.0
-    """Longest time for the rounds, opening and warm-up apart"""
-    max_pairs: int = 400
+    """Longest time, opening and warm-up included; four pairs are compared all the same"""
+    max_pairs: int = 48
+    """Of fresh processes, one of each runner"""
     alpha: float = 0.01
     """One-sided error over the whole sequence of looks"""
     limits: Limits = Limits()
@@ -36,7 +37,7 @@ class RaceSettings:
     """How long each candidate gets."""
 
     seconds_each: float = 0.5
-    """Of timed runs and their pauses, opening and warm-up apart"""
+    """Of turns and their pauses, opening and warm-up apart; three rounds are played all the same"""
     at_once: int = 6
     """Candidates open at the same time, beside the original; bounds memory"""
     limits: Limits = Limits()

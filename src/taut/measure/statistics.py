@@ -1,181 +1,196 @@
 """What the samples say: figures of one runner, and the sequential verdict on two.
 
-The verdict rests on rounds. In each, both runners run the same items one after the other in random order;
-the round's log ratio of medians cancels drift, the median over rounds ignores outliers, and a block
-bootstrap whose block length follows the rounds' autocorrelation gives its standard error. Looks happen at
-fixed, geometrically spaced numbers of rounds and share the error equally (a union bound, so the looks may
-depend on each other in any way); that costs about a third more rounds than one look at a known number.
+Two processes of the same program differ by a percent or two for as long as they live (where their memory
+came to lie), so more rounds between the same two prove nothing. The verdict rests on pairs of fresh
+processes: each pair plays rounds of turns, in random order on the same items, and yields one number, the
+median over rounds of log(new / old). Pairing cancels drift, the median ignores outliers.
+
+Pairs are the blocks of a block bootstrap; as its estimate is their mean, its standard error is known in
+closed form and nothing is resampled. Student's t gives the tails: the random order makes the numbers of
+equal runners symmetric about zero, whatever noise the machine has, and for such t errs on the safe side
+(Efron 1969). Looks happen at fixed, geometrically spaced numbers of pairs and share the error equally, a
+union bound; that costs about a third more pairs than one look at a number known beforehand.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit  # Student's t quantile; scipy.stats takes half a second to import
 
 from taut.core.figures import Measured
 from taut.core.measurement import Measurement, Verdict
 
-FIRST_LOOK = 12
-_LOOK_GROWTH = 1.4
-_RESAMPLES = 400
-# A gain below 1% is not worth an artifact: an interval that excludes more is "not faster".
+FIRST_LOOK = 4
+_FEWEST_PARTS = 3
+_LOOK_GROWTH = 1.3
 PRACTICAL_GAIN = 0.01
+"""A gain below this is not worth an artifact: an interval that excludes more is "not faster"."""
 _BOUND_CONFIDENCE = 0.95
-_BATCHES = 30
+_PARTS = 10
 
 
 @dataclass(frozen=True)
-class Round:
-    """Latencies in ms of one turn each, on the same items."""
+class Sitting:
+    """Medians in ms of the turns of two fresh processes of each runner that played together: (2, rounds)."""
 
     old_ms: np.ndarray
     new_ms: np.ndarray
 
-    @property
-    def log_ratio(self) -> float:
-        return math.log(float(np.median(self.new_ms)) / float(np.median(self.old_ms)))
+    def log_ratios(self) -> list[float]:
+        """New against old, one per pair of processes.
+
+        Never against a mean of several processes: for equal runners that is not symmetric about zero, and
+        rare slow turns would make the single one look faster.
+        """
+        return [_log_ratio(old, new) for old, new in zip(self.old_ms, self.new_ms, strict=True)]
+
+    def control_log_ratios(self) -> list[float]:
+        """Each runner's first process against its second."""
+        return [_log_ratio(self.old_ms[0], self.old_ms[1]), _log_ratio(self.new_ms[0], self.new_ms[1])]
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Verdict of the sequential rule; the ratio's interval is the one that decided."""
+    """Verdict of the sequential rule, with the interval that decided; its samples are pairs."""
 
     ratio: Measured
     verdict: Verdict
+    noise_floor: float
+    """Half-width of the same interval for the runners against themselves"""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What all sittings so far showed."""
+
+    log_ratios: tuple[float, ...] = ()
+    control_log_ratios: tuple[float, ...] = ()
+
+    @property
+    def pairs(self) -> int:
+        return len(self.log_ratios)
+
+    def plus(self, sitting: Sitting) -> Evidence:
+        return Evidence(
+            (*self.log_ratios, *sitting.log_ratios()),
+            (*self.control_log_ratios, *sitting.control_log_ratios()),
+        )
+
+    def decision(self, alpha: float) -> Decision:
+        ratio = ratio_interval(self.log_ratios, alpha)
+        return Decision(ratio, _verdict(ratio), half_width(ratio_interval(self.control_log_ratios, alpha)))
+
+
+def _verdict(ratio: Measured) -> Verdict:
+    if ratio.high < 1:
+        return Verdict.FASTER
+    return Verdict.NOT_FASTER if ratio.low >= 1 - PRACTICAL_GAIN else Verdict.UNDECIDED
+
+
+def _log_ratio(old_ms: np.ndarray, new_ms: np.ndarray) -> float:
+    return float(np.median(np.log(new_ms) - np.log(old_ms)))
 
 
 def look_schedule(max_pairs: int) -> tuple[int, ...]:
-    """Numbers of rounds at which the rule looks, the last one being ``max_pairs``."""
+    """Return the numbers of pairs at which the rule looks; the last one is ``max_pairs``."""
     looks = []
-    next_look = float(min(FIRST_LOOK, max_pairs))
-    while next_look < max_pairs:
-        looks.append(math.ceil(next_look))
-        next_look *= _LOOK_GROWTH
+    at = min(FIRST_LOOK, max_pairs)
+    while at < max_pairs:
+        looks.append(at)
+        at = math.ceil(at * _LOOK_GROWTH)
     return (*looks, max_pairs)
 
 
-def decide(rounds: Iterable[Round], max_pairs: int, alpha: float, seed: int = 0) -> Decision:
-    """Consume rounds until faster or not faster is shown, or they end: then undecided.
+def decide(sittings: Iterable[Sitting], max_pairs: int, alpha: float) -> Decision:
+    """Consume sittings until faster or not faster is shown, or they end: then undecided.
 
-    The chance that a runner no faster than the other is called faster is at most ``alpha`` over all looks,
-    and likewise for the opposite mistake. When the rounds end early, the look that was next is taken then.
+    The chance that a runner that is no faster is called faster is at most ``alpha`` over all looks. A look
+    is taken as soon as its number of pairs is reached, and where the sittings end early, the one due next.
     """
     looks = look_schedule(max_pairs)
-    rng = np.random.default_rng(seed)
-    log_ratios: list[float] = []
-    for one in rounds:
-        log_ratios.append(one.log_ratio)
-        if len(log_ratios) in looks:
-            decision = _look(log_ratios, alpha / len(looks), rng)
-            if decision.verdict is not Verdict.UNDECIDED or len(log_ratios) == max_pairs:
+    alpha_each = alpha / len(looks)
+    pending = list(looks)
+    evidence = Evidence()
+    for sitting in sittings:
+        evidence = evidence.plus(sitting)
+        if evidence.pairs >= pending[0]:
+            pending = [look for look in pending if look > evidence.pairs]
+            decision = evidence.decision(alpha_each)
+            if decision.verdict is not Verdict.UNDECIDED or not pending:
                 return decision
-    return _look(log_ratios, alpha / len(looks), rng)
+    return evidence.decision(alpha_each)
 
 
-def _look(log_ratios: list[float], alpha: float, rng: np.random.Generator) -> Decision:
-    ratio = ratio_interval(np.array(log_ratios), alpha, rng)
-    if ratio.high < 1:
-        return Decision(ratio, Verdict.FASTER)
-    if ratio.low >= 1 - PRACTICAL_GAIN:
-        return Decision(ratio, Verdict.NOT_FASTER)
-    return Decision(ratio, Verdict.UNDECIDED)
+def ratio_interval(log_ratios: Sequence[float], alpha: float) -> Measured:
+    """Return the ratio and its interval, with one-sided error ``alpha`` on each side, from one per pair.
 
-
-def ratio_interval(log_ratios: np.ndarray, alpha: float, rng: np.random.Generator) -> Measured:
-    """Ratio new / old, with one-sided error ``alpha`` on each side, from log ratios (rounds,) in order taken.
-
-    Median and its block-bootstrap standard error with Student's t for as many degrees of freedom as there
-    are blocks: plain bootstrap quantiles at 0.1% are too narrow for a dozen rounds.
+    From fewer than two pairs nothing is known: 0 to infinity.
     """
-    count = len(log_ratios)
-    center = float(np.median(log_ratios)) if count else 0.0
-    length = block_length(log_ratios)
-    degrees = count / length - 1
-    if degrees < 1:
-        return Measured(math.exp(center), 0.0, math.inf, "ratio", count)
-    medians = np.median(block_resamples(log_ratios, length, _RESAMPLES, rng), axis=1)
-    half_width = float(stdtrit(degrees, 1 - alpha)) * float(np.std(medians, ddof=1))
-    low, high = math.exp(center - half_width), math.exp(center + half_width)
-    return Measured(math.exp(center), low, high, "ratio", count)
-
-
-def block_length(series: np.ndarray) -> int:
-    """Length of blocks that keeps the series' autocorrelation: twice the lag at which it fades.
-
-    At least the cube root of the count (Kuensch 1989), at most a sixth of it, so that blocks remain.
-    """
-    count = len(series)
-    centered = np.clip(series, *np.quantile(series, [0.05, 0.95])) if count else series
-    centered = centered - centered.mean() if count else centered
-    power = float(centered @ centered)
-    fades_at = 0
-    while power > 0 and fades_at < count // 4:
-        lag = fades_at + 1
-        # 1.64: a one-sided 5% test of a correlation of zero
-        if float(centered[:-lag] @ centered[lag:]) / power < 1.64 / math.sqrt(count):
-            break
-        fades_at = lag
-    wanted = max(round(count ** (1 / 3)), 2 * fades_at)
-    return max(1, min(wanted, count // 6))
-
-
-def block_resamples(series: np.ndarray, length: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw circular block-bootstrap resamples (Politis and Romano 1992): (resamples, count)."""
-    count = len(series)
-    starts = rng.integers(count, size=(resamples, math.ceil(count / length)))
-    indices = (starts[:, :, None] + np.arange(length)) % count
-    return series[indices.reshape(resamples, -1)[:, :count]]
-
-
-def p50(measurement: Measurement) -> Measured:
-    """Median latency in ms; ``low`` and ``high`` are 95% bounds, each one-sided."""
-    return latency_quantile(measurement.latency_ms, 0.5)
-
-
-def p99(measurement: Measurement) -> Measured:
-    """99th percentile of the latency in ms, with 95% bounds; infinite above with too few samples."""
-    return latency_quantile(measurement.latency_ms, 0.99)
-
-
-def latency_quantile(latency_ms: np.ndarray, share: float) -> Measured:
-    """A quantile with one-sided 95% bounds from samples (runs,) in the order taken.
-
-    Woodruff (1952): bounds on the share of samples below it, turned into quantiles. The share's standard
-    error comes from means over 30 batches, so that neighbours may depend on each other.
-    """
-    value = float(np.quantile(latency_ms, share))
-    batches = np.array_split(latency_ms <= value, min(_BATCHES, len(latency_ms)))
-    if len(batches) < 2:
-        return Measured(value, 0.0, math.inf, "ms", len(latency_ms))
-    means = [batch.mean() for batch in batches]
-    # Never below the error of independent samples: few batches of equal means prove no precision.
-    plain = math.sqrt(share * (1 - share) / len(latency_ms))
-    error = max(float(np.std(means, ddof=1)) / math.sqrt(len(batches)), plain)
-    reach = float(stdtrit(len(batches) - 1, _BOUND_CONFIDENCE)) * error
-    return Measured(
-        value,
-        _order_bound(latency_ms, share - reach),
-        _order_bound(latency_ms, share + reach),
-        "ms",
-        len(latency_ms),
-    )
-
-
-def _order_bound(latency_ms: np.ndarray, share: float) -> float:
-    if share <= 0:
-        return 0.0
-    return math.inf if share >= 1 else float(np.quantile(latency_ms, share))
+    center = float(np.mean(log_ratios))
+    half = _half_width_of_mean(log_ratios, alpha)
+    return Measured(math.exp(center), math.exp(center - half), _exp(center + half), "ratio", len(log_ratios))
 
 
 def half_width(ratio: Measured) -> float:
-    """Half the width of a ratio's interval."""
+    """Return half the width of a ratio's interval."""
     return (ratio.high - ratio.low) / 2
 
 
-def paired(old_ms: Iterable[np.ndarray], new_ms: Iterable[np.ndarray]) -> Iterator[Round]:
-    """Pair turns into rounds."""
-    return (Round(old, new) for old, new in zip(old_ms, new_ms, strict=True))
+def p50(measurement: Measurement) -> Measured:
+    """Return the median latency in ms; ``low`` and ``high`` are 95% bounds, each one-sided."""
+    return _latency_quantile(measurement, 0.5)
+
+
+def p99(measurement: Measurement) -> Measured:
+    """Return the 99th percentile in ms with 95% bounds; below 150 runs the upper one is infinite."""
+    return _latency_quantile(measurement, 0.99)
+
+
+def _latency_quantile(measurement: Measurement, share: float) -> Measured:
+    """Pooled quantile; its error from the spread of quantiles of sittings, or of parts of the only one."""
+    latency_ms = measurement.latency_ms
+    value = float(np.quantile(latency_ms, share))
+    # A part with fewer runs than this has no quantile of its own.
+    runs_needed = max(1, round(0.5 / (1 - share)))
+    logs = [math.log(np.quantile(part, share)) for part in _parts(measurement, runs_needed)]
+    half = _half_width_of_mean(logs, 1 - _BOUND_CONFIDENCE) if len(logs) >= _FEWEST_PARTS else math.inf
+    return Measured(value, value * math.exp(-half), value * _exp(half), "ms", len(latency_ms))
+
+
+def _parts(measurement: Measurement, runs_needed: int) -> list[np.ndarray]:
+    """Sittings in order, else equal parts of the runs; neighbours joined until they hold enough runs."""
+    latency_ms, sittings = measurement.latency_ms, measurement.sittings
+    ends = np.cumsum(sittings) if len(sittings) >= _FEWEST_PARTS else _equal_ends(len(latency_ms))
+    parts, begin = [], 0
+    for end in ends:
+        if end - begin >= runs_needed:
+            parts.append(latency_ms[begin:end])
+            begin = end
+    return parts
+
+
+def _equal_ends(count: int) -> np.ndarray:
+    return np.linspace(0, count, min(_PARTS, count) + 1).astype(int)[1:]
+
+
+def _half_width_of_mean(values: Sequence[float], alpha: float) -> float:
+    if len(values) < 2:
+        return math.inf
+    error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    return _student_quantile(1 - alpha, len(values) - 1) * error
+
+
+def _student_quantile(probability: float, degrees: int) -> float:
+    # Imported here because every measured process imports this package, and starts in a third of the time
+    # without scipy.
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, probability))
+
+
+def _exp(value: float) -> float:
+    """Exponential that is infinite where a float cannot hold it."""
+    return math.exp(value) if value < 700 else math.inf  # exp(709) is the largest

@@ -7,7 +7,6 @@ only then does the next turn begin. So steady state means: warm caches, calls wi
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -19,14 +18,15 @@ import numpy as np
 from taut.core.errors import BadInput, EnvironmentFailed
 from taut.core.measurement import Measurement
 from taut.core.runner import RunnerSpec, Workload
-from taut.measure.contention import FOREIGN_SHARE_LIMIT, WINDOW_S, ForeignLoad
+from taut.measure.contention import FOREIGN_SHARE_LIMIT, WINDOW_S, ForeignLoad, Patience
 from taut.measure.environment import environment_record, timing_cores
 from taut.measure.exchange import save_items
 from taut.measure.process import Child
 from taut.measure.settings import Limits
 
-# Long against timer and wake-up jitter, short against drift.
-_TURN_MS = 20.0
+# Long against timer and wake-up jitter; many short turns tell more than few long ones when the load of the
+# machine comes and goes.
+_TURN_MS = 10.0
 # Refilling a 32 MiB cache takes 1-2 ms; runs above the second limit do not feel it.
 _DISCARD_MS = 2.0
 _NO_DISCARD_ABOVE_MS = 50.0
@@ -66,44 +66,69 @@ class Player:
 
 @dataclass
 class Table:
-    """The players of one measurement, where they sit, and what disturbed them.
+    """Where the players of one measurement sit down, play rounds, and what disturbed them.
 
     A player that fails raises, or, where ``failures`` is given, leaves the table with its error noted there.
+
+    with Table(limits, rng, patience).seated(specs, workload) as table:
+        for turns in table.rounds():        # latencies in ms by name
+            ...
     """
 
-    players: list[Player]
-    cores: Sequence[int]
+    limits: Limits
     rng: np.random.Generator
+    patience: Patience
     failures: dict[str, str] | None = None
-    kept_rounds: int = 0
-    dropped_rounds: int = 0
-    gave_up_on_quiet: bool = False
+    players: list[Player] = field(default_factory=list, init=False)
+    cores: tuple[int, ...] = field(init=False)
+    dropped_rounds: int = field(default=0, init=False)
 
-    def rounds(self, seconds: float) -> Iterator[Turns]:
-        """Yield quiet rounds (latencies in ms by name) until the seconds are over, at least one.
+    def __post_init__(self) -> None:
+        self.cores = timing_cores(self.limits.threads)
 
-        Rounds of a window in which something else used the processor are dropped. On a machine that is
-        never quiet nothing is dropped any more once a third of the time has gone by in vain, and
-        ``gave_up_on_quiet`` says so.
+    @contextmanager
+    def seated(self, specs: Mapping[str, RunnerSpec], workload: Workload) -> Iterator[Table]:
+        """Open and warm one runner after the other, in random order; BadInput for an empty workload."""
+        if not workload.items:
+            raise BadInput(f"workload {workload.name!r}", "has no items", "give at least one input")
+        with ExitStack() as stack:
+            items = Path(stack.enter_context(TemporaryDirectory(prefix="taut-"))) / "items.npz"
+            save_items(items, workload.items)
+            # Who comes first may find better memory, so nobody always does.
+            names = [list(specs)[index] for index in self.rng.permutation(len(specs))]
+            children = [
+                stack.enter_context(Child(name, specs[name], items, self.cores, self.limits.timeout_s))
+                for name in names
+            ]
+            for child in children:
+                with self._spared(child.name):
+                    self.players.append(_seat(child, self.limits))
+            yield self
+
+    def rounds(self) -> Iterator[Turns]:
+        """Play rounds without end and yield the quiet ones.
+
+        Rounds of a window in which something else used the processor are dropped, until patience is over.
         """
-        end, lost_s, number = time.monotonic() + seconds, 0.0, 0
-        while time.monotonic() < end or not self.kept_rounds:
-            window, foreign_share, window_s = self._window(number, end)
+        number = 0
+        while True:
+            window, foreign_share, window_s = self._window(number)
             number += len(window)
-            if foreign_share > FOREIGN_SHARE_LIMIT and not self.gave_up_on_quiet:
-                lost_s += window_s
+            if foreign_share > FOREIGN_SHARE_LIMIT and not self.patience.is_over:
+                self.patience.lost_s += window_s
                 self.dropped_rounds += len(window)
-                self.gave_up_on_quiet = lost_s > seconds / 3
                 continue
-            self._keep(window)
-            yield from window
+            for turns in window:
+                for player in self.players:
+                    player.turns.append(turns[player.name])
+                yield turns
 
-    def _window(self, number: int, end: float) -> tuple[list[Turns], float, float]:
-        """Play rounds for as long as the ticks of the system's clocks need to tell; at least one."""
+    def _window(self, number: int) -> tuple[list[Turns], float, float]:
+        """Play rounds for as long as the ticks of the system's clocks need to tell."""
         foreign = ForeignLoad(self.cores)
         foreign.begin(self._burnt_s)
-        window = [self._round(number)]
-        while foreign.elapsed_s < WINDOW_S and time.monotonic() < end:
+        window: list[Turns] = []
+        while foreign.elapsed_s < WINDOW_S:
             window.append(self._round(number + len(window)))
         return window, foreign.share(self._burnt_s), foreign.elapsed_s
 
@@ -111,18 +136,13 @@ class Table:
         turns = {}
         for index in self.rng.permutation(len(self.players)):
             player = self.players[index]
-            with self.spared(player.name):
+            with self._spared(player.name):
                 turns[player.name] = player.take_turn(number * player.runs_per_turn)
         self.players = [player for player in self.players if player.name in turns]
         return turns
 
-    def _keep(self, window: Sequence[Turns]) -> None:
-        self.kept_rounds += len(window)
-        for player in self.players:
-            player.turns += [turns[player.name] for turns in window]
-
     @contextmanager
-    def spared(self, name: str) -> Iterator[None]:
+    def _spared(self, name: str) -> Iterator[None]:
         """Note the failure of one player where that is wanted, instead of ending the measurement."""
         try:
             yield
@@ -141,48 +161,49 @@ class Table:
         for player in self.players:
             player.runs_per_turn = runs
 
-    def measurement(self, player: Player) -> Measurement:
-        """Everything timed of a player so far. Its child must still be alive: memory is asked of it."""
+    def measurements(self) -> dict[str, Measurement]:
+        """Everything timed so far by name. The children must still be alive: memory is asked of them."""
+        measured = {}
+        for player in self.players:
+            with self._spared(player.name):
+                measured[player.name] = self._measurement(player)
+        return measured
+
+    def _measurement(self, player: Player) -> Measurement:
         memory = player.child.ask("memory")
         environment = environment_record(self.cores) | {
             "peak_resident_bytes": memory["peak_bytes"],
             "runs_per_turn": player.runs_per_turn,
             "warm_up_was_stable": player.is_stable,
-            "machine_never_quiet": self.gave_up_on_quiet,
+            "machine_never_quiet": self.patience.is_over,
         }
+        latency_ms = np.concatenate(player.turns) if player.turns else np.empty(0)
         return Measurement(
-            latency_ms=np.concatenate(player.turns) if player.turns else np.empty(0),
+            latency_ms=latency_ms,
             open_ms=player.open_ms,
             first_run_ms=player.first_run_ms,
             peak_memory_bytes=memory["growth_bytes"],
             environment=environment,
             contended=self.dropped_rounds * player.runs_per_turn,
+            sittings=(len(latency_ms),),
         )
 
 
-@contextmanager
-def seated(
-    specs: Mapping[str, RunnerSpec],
-    workload: Workload,
-    limits: Limits,
-    failures: dict[str, str] | None = None,
-) -> Iterator[Table]:
-    """Open and warm one runner after the other and seat them at a table; BadInput for an empty workload."""
-    if not workload.items:
-        raise BadInput(f"workload {workload.name!r}", "has no items", "give at least one input")
-    cores = timing_cores(limits.threads)
-    table = Table([], cores, np.random.default_rng(limits.seed), failures)
-    with ExitStack() as stack:
-        items = Path(stack.enter_context(TemporaryDirectory(prefix="taut-"))) / "items.npz"
-        save_items(items, workload.items)
-        for name, spec in specs.items():
-            with table.spared(name):
-                child = stack.enter_context(Child(name, spec, items, cores, limits.timeout_s))
-                table.players.append(_seat(child, limits))
-        yield table
+def merged(measurements: Sequence[Measurement]) -> Measurement:
+    """Join a runner's measurements: all runs, the medians of opening and first run, the peak of memory."""
+    return Measurement(
+        latency_ms=np.concatenate([one.latency_ms for one in measurements]),
+        open_ms=float(np.median([one.open_ms for one in measurements])),
+        first_run_ms=float(np.median([one.first_run_ms for one in measurements])),
+        peak_memory_bytes=max(one.peak_memory_bytes for one in measurements),
+        environment=measurements[-1].environment,
+        contended=sum(one.contended for one in measurements),
+        sittings=tuple(count for one in measurements for count in one.sittings),
+    )
 
 
 def _seat(child: Child, limits: Limits) -> Player:
+    child.ask("start")
     open_ms = child.ask("open")["open_ms"]
     first_run_ms = child.ask("run", start=0, discard=0, count=1)["latency_ms"][0]
     warm = child.ask("warm", seconds=limits.warm_s)
