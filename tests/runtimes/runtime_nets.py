@@ -11,7 +11,7 @@ from taut.graph.ir import Graph, Node, Value
 from taut.graph.onnx_export import to_onnx
 from taut.graph.shapes import with_shapes
 
-OPSETS = {"": 17}
+OPSETS = {"": 19}
 
 
 def conv_graph(channels: int = 8, size: int = 16) -> Graph:
@@ -78,3 +78,28 @@ def reference(graph: Graph, inputs: Arrays) -> dict[str, np.ndarray]:
     evaluator = onnx.reference.ReferenceEvaluator(to_onnx(graph))
     names = [value.name for value in graph.outputs]
     return dict(zip(names, evaluator.run(names, dict(inputs)), strict=True))
+
+
+def quantized_graph() -> Graph:
+    """A convolution between quantize and dequantize pairs, as static int8 placement writes it."""
+    random = np.random.default_rng(2)
+    constants = {
+        "x_scale": np.float32(0.03),
+        "y_scale": np.float32(0.05),
+        "w_scale": np.float32(0.01),
+        "x_zero": np.uint8(128),
+        "y_zero": np.uint8(128),
+        "w_zero": np.int8(0),
+        "w8": random.integers(-100, 100, (8, 16, 3, 3), np.int8),
+    }
+    nodes = (
+        Node("q_x", "QuantizeLinear", ("x", "x_scale", "x_zero"), ("x8",)),
+        Node("dq_x", "DequantizeLinear", ("x8", "x_scale", "x_zero"), ("x_dq",)),
+        Node("dq_w", "DequantizeLinear", ("w8", "w_scale", "w_zero"), ("w_dq",)),
+        Node("conv", "Conv", ("x_dq", "w_dq"), ("c",), {"pads": [1, 1, 1, 1]}),
+        Node("q_y", "QuantizeLinear", ("c", "y_scale", "y_zero"), ("y8",)),
+        Node("dq_y", "DequantizeLinear", ("y8", "y_scale", "y_zero"), ("y",)),
+    )
+    ends = Value("x", "float32", (1, 16, 8, 8)), Value("y", "float32", (1, 8, 8, 8))
+    arrays = {name: np.asarray(array) for name, array in constants.items()}
+    return with_shapes(Graph("quantized", (ends[0],), (ends[1],), nodes, arrays, opsets=OPSETS))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.runtimes.runtime_nets import conv_graph, image, network, reference
+from tests.runtimes.runtime_nets import conv_graph, image, network, quantized_graph, reference
 
 from taut.core.errors import BadInput
 from taut.core.network import Stage
@@ -123,6 +123,20 @@ def test_every_node_is_placed(stage: Stage, graph: Graph, tmp_path: Path) -> Non
     assert [(item.node, item.op) for item in placed] == [(node.name, node.op) for node in graph]
     convolution = next(item for item in placed if item.node == "conv1")
     assert convolution.precision == stage.precision
+
+
+def test_quantized_convolution_runs_in_integers_unless_the_runtime_only_imitates_them(
+    stage: Stage, tmp_path: Path
+) -> None:
+    graph = quantized_graph()
+    session = opened(graph, stage, tmp_path)
+    inputs = {"x": np.random.default_rng(3).standard_normal((1, 16, 8, 8)).astype(np.float32)}
+    wanted = reference(graph, inputs)["y"]
+    # One step of the output's scale: rounding may fall either way.
+    steps = 2 if stage.precision == "bfloat16" else 1
+    np.testing.assert_allclose(session.run(inputs)["y"], wanted, atol=steps * 0.051)
+    placed = {item.node: item.precision for item in session.placement()}
+    assert (placed["conv"] == "int8") == (stage.runtime != "torch")
 
 
 def test_placement_is_the_same_when_opened_again(stage: Stage, graph: Graph, tmp_path: Path) -> None:
