@@ -20,6 +20,11 @@ from taut.fit.problem import FitProblem
 from taut.measure import p50, p99
 from taut.report.data import ReportData
 
+_PACES = {
+    Verdict.NOT_FASTER: "not faster than the original",
+    Verdict.UNDECIDED: "undecided whether it is faster than the original",
+}
+
 
 @dataclass(frozen=True)
 class FitResult:
@@ -136,8 +141,10 @@ def evidence(outcome: Outcome, problem: FitProblem) -> dict[str, Any]:
 def verdict_line(outcome: Outcome, main_quality: str) -> str:
     """One line: what was reached or missed, by how much, and what would be needed."""
     ratio, verdict = outcome.proof.ratio, outcome.proof.verdict
-    pace = f"{1 / ratio.value:.2f}x faster" if verdict is Verdict.FASTER else str(verdict)
-    parts = [f"{pace} than the original", _quality_text(outcome, main_quality)]
+    pace = (
+        f"{1 / ratio.value:.2f}x faster than the original" if verdict is Verdict.FASTER else _PACES[verdict]
+    )
+    parts = [pace, _quality_text(outcome, main_quality)]
     if outcome.is_unproven:
         needed = outcome.test.drop.samples_needed if outcome.test.drop else None
         parts.append("quality: within limit, not proven" + (f" ({needed} samples would)" if needed else ""))

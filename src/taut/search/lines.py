@@ -36,8 +36,17 @@ def recipes(problem: Problem, settings: Sequence[Plan]) -> list[Plan]:
         for move in offers(problem, name)
     ]
     return [
-        setting.with_move(move, f"{_label(move)}, {setting.label}") for setting in settings for move in whole
+        setting.with_move(move, f"{_label(move)}, {setting.label}")
+        for setting in settings
+        for move in whole
+        if suits(move, setting)
     ]
+
+
+def suits(move: object, setting: Plan) -> bool:
+    """Whether a move was written for the runtime that the setting chooses; most are for any."""
+    runtime, _ = family(setting)
+    return getattr(move, "target", runtime) == runtime
 
 
 def offers(problem: Problem, kind: str) -> Sequence:

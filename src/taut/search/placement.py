@@ -18,7 +18,7 @@ from taut.core.strategy import Problem
 from taut.graph.ir import Graph
 from taut.predict.correction import Correction
 from taut.predict.tables import Tables
-from taut.search.lines import fastest, offers
+from taut.search.lines import fastest, offers, suits
 from taut.search.program import PlacementProblem, placement
 
 LOSS_SHARES = (1.0, 0.5, 0.25, 0.1, 0.03, 0.01)
@@ -40,7 +40,7 @@ def placements(problem: Problem, settings: Sequence[Plan]) -> Iterator[Plan]:
 
 def _best_recipe(problem: Problem, setting: Plan, whole: Sequence[Any]) -> Any:
     """The offered recipe that was fastest on this setting; None where int8 gains nothing at all."""
-    ranked = problem.rank([setting, *(setting.with_move(move) for move in whole)])
+    ranked = problem.rank([setting, *(setting.with_move(move) for move in whole if suits(move, setting))])
     lowered = [(plan, ratio) for plan, ratio in ranked if plan.digest() != setting.digest()]
     return next((move for move in lowered[0][0].moves if move.form is Form.GRAPH), None) if lowered else None
 

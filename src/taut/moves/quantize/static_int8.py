@@ -116,6 +116,12 @@ class Int8Kind:
         targets = [name for name in TARGETS if name in context.device.runtimes]
         return [move for target in targets if compute_nodes(graph, target) for move in _offers(target)]
 
+    def nodes(self, graph: Graph, move: StaticInt8) -> tuple[str, ...]:
+        """Return the nodes of a graph that the move's runtime can run on integers, by their names there."""
+        prepared, names = prepare(graph)
+        able = set(with_joints(prepared, compute_nodes(prepared, move.target), move.target))
+        return tuple(node.name for node in graph.nodes if able & set(names.new_names(node.name)))
+
     def from_json(self, settings: Mapping[str, Any]) -> StaticInt8:
         nodes = settings.get("nodes")
         return StaticInt8(**{**settings, "nodes": None if nodes is None else tuple(nodes)})
