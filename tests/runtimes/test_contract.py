@@ -15,6 +15,7 @@ from tests.runtimes.runtime_nets import conv_graph, image, network, quantized_gr
 from taut.core.errors import BadInput
 from taut.core.network import Stage
 from taut.devices.local import local_device
+from taut.graph.editor import Editor
 from taut.graph.ir import Graph
 from taut.runtimes import RUNTIMES, get_runtime
 from taut.runtimes.artifact import ArtifactRecord, artifact_spec, load_artifact, save_artifact
@@ -243,3 +244,11 @@ def test_importing_the_family_imports_no_runtime() -> None:
 def test_unknown_runtime_is_refused_with_the_known_ones() -> None:
     with pytest.raises(BadInput, match="one of: onnxruntime, openvino, torch"):
         get_runtime("tensorfast")
+
+
+def test_file_that_the_runtime_refuses_is_bad_input(stage: Stage, graph: Graph, tmp_path: Path) -> None:
+    edit = Editor(graph)
+    edit.change("relu1", op="NoSuchOperator", domain="nowhere")
+    edit.require_opset(1, "nowhere")
+    with pytest.raises(BadInput, match="does not load"):
+        opened(edit.graph(), stage, tmp_path)

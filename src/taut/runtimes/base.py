@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from taut.core.device import Device
+from taut.core.errors import BadInput
 from taut.core.network import Stage
 from taut.core.task import Arrays
 from taut.graph.ir import Graph
@@ -39,6 +40,12 @@ class NodeTime:
     nodes: tuple[str, ...]
     latency_ms: float
     precision: str
+
+
+def does_not_load(path: Path, stage: Stage, error: Exception) -> BadInput:
+    """Return the error for a file that a runtime refuses."""
+    given = f"{path} in {stage.runtime} {stage.precision}"
+    return BadInput(given, f"does not load ({error})", "use another runtime or precision")
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,9 @@ class Runtime(Protocol):
         """Write the stage's files under the stem and return their names."""
         ...
 
-    def open(self, folder: Path, files: Sequence[str], stage: Stage, threads: int) -> Session: ...
+    def open(self, folder: Path, files: Sequence[str], stage: Stage, threads: int) -> Session:
+        """Load the files; BadInput where the runtime refuses them or the stage's settings."""
+        ...
 
     def script(self, file: str, stage: Stage, threads: int, variable: str) -> StageScript | None:
         """Return how to do without taut what ``open`` and ``run`` do; None where that is not possible."""

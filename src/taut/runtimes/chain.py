@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from taut.core.errors import BadInput, EnvironmentFailed, TautError
+from taut.core.errors import EnvironmentFailed
 from taut.core.quantities import P50, P99, PEAK_MEMORY, Quantity
 from taut.core.runner import Item, Sample
 from taut.core.task import Arrays
@@ -62,16 +62,8 @@ class LoadedNetwork:
             self._state = self._initial_state({})
 
     def _open_stage(self, saved: SavedStage) -> Session:
-        stage = saved.stage
         files = [file.path for file in saved.files]
-        runtime = get_runtime(stage.runtime)
-        try:
-            return runtime.open(self.folder, files, stage, self.threads)
-        except TautError:
-            raise
-        except Exception as error:  # every runtime has exceptions of its own
-            given = f"{self.folder / files[0]} in {stage.runtime} {stage.precision}"
-            raise BadInput(given, f"does not load ({error})", "use another runtime or precision") from error
+        return get_runtime(saved.stage.runtime).open(self.folder, files, saved.stage, self.threads)
 
     def close(self) -> None:
         """Close every stage; it can be opened again."""

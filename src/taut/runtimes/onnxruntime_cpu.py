@@ -20,8 +20,8 @@ from taut.core.network import Stage
 from taut.core.task import Arrays
 from taut.graph.ir import Graph
 from taut.graph.onnx_export import save_onnx
-from taut.runtimes.base import NodeTime, Placed, StageScript
-from taut.runtimes.onnxruntime_trace import place, time_kernels
+from taut.runtimes.base import NodeTime, Placed, StageScript, does_not_load
+from taut.runtimes.onnxruntime_trace import REFUSALS, place, time_kernels
 
 _ENUMS = {
     "graph_optimization_level": onnxruntime.GraphOptimizationLevel,
@@ -104,9 +104,11 @@ class _Session:
 
     def __init__(self, path: Path, stage: Stage, threads: int) -> None:
         self._path, self._stage, self._threads = path, stage, threads
-        self._session = onnxruntime.InferenceSession(
-            path, session_options(stage, threads), providers=["CPUExecutionProvider"]
-        )
+        options = session_options(stage, threads)
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except REFUSALS as error:
+            raise does_not_load(path, stage, error) from error
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:

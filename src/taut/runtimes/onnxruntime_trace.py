@@ -38,14 +38,9 @@ _FATAL_ONLY = 4
 NOT_RUN = "not run"
 """Where a node ran whose kernel was not reached"""
 
-# What onnxruntime raises for a graph or for inputs that it cannot run; they have no common base.
-REFUSALS = (
-    state.Fail,
-    state.InvalidArgument,
-    state.InvalidGraph,
-    state.NotImplemented,
-    state.RuntimeException,
-)
+# What onnxruntime raises has no common base: first for inputs that it cannot run, then for a graph as well.
+RUN_REFUSALS = (state.InvalidArgument, state.RuntimeException)
+REFUSALS = (*RUN_REFUSALS, state.Fail, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented)
 
 
 def place(path: Path, options: onnxruntime.SessionOptions) -> list[Placed]:

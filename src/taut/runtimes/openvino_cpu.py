@@ -24,7 +24,7 @@ from taut.devices.features import has_bfloat16
 from taut.graph.ir import Graph
 from taut.graph.onnx_export import save_onnx
 from taut.graph.onnx_import import load_onnx
-from taut.runtimes.base import NodeTime, Placed, StageScript
+from taut.runtimes.base import NodeTime, Placed, StageScript, does_not_load
 from taut.runtimes.openvino_kernels import coverage, executed, place
 
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
@@ -64,7 +64,7 @@ class OpenVino:
         return [f"{stem}.onnx"]
 
     def open(self, folder: Path, files: Sequence[str], stage: Stage, threads: int) -> _Session:
-        return _Session(folder / files[0], _properties(stage, threads))
+        return _Session(folder / files[0], stage, _properties(stage, threads))
 
     def script(self, file: str, stage: Stage, threads: int, variable: str) -> StageScript:
         """Return the line that compiles the file with the same properties through OpenVINO alone."""
@@ -76,8 +76,8 @@ class OpenVino:
         self, folder: Path, files: Sequence[str], stage: Stage, threads: int, items: Sequence[Arrays]
     ) -> Sequence[NodeTime]:
         """Median time of each kernel over the items, by OpenVINO's performance counters."""
-        path = folder / files[0]
-        session = _Session(path, _properties(stage, threads) | {"PERF_COUNT": True})
+        properties = _properties(stage, threads) | {"PERF_COUNT": True}
+        session = _Session(folder / files[0], stage, properties)
         try:
             return session.kernel_times(items)
         finally:
@@ -87,21 +87,15 @@ class OpenVino:
 class _Session:
     reuses_buffers = True
 
-    def __init__(self, path: Path, properties: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, stage: Stage, properties: Mapping[str, Any]) -> None:
         self._path = path
-        self._compiled = _core().compile_model(str(path), "CPU", dict(properties))
-        self._refuse_other_precision(properties)
+        try:
+            self._compiled = _core().compile_model(str(path), "CPU", dict(properties))
+        except RuntimeError as error:
+            raise does_not_load(path, stage, error) from error
+        _refuse_other_precision(self._compiled, path, stage)
         self._request = self._compiled.create_infer_request()
         self._outputs = [output.get_any_name() for output in self._compiled.outputs]
-
-    def _refuse_other_precision(self, properties: Mapping[str, Any]) -> None:
-        wanted, got = (
-            properties["INFERENCE_PRECISION_HINT"],
-            self._compiled.get_property("INFERENCE_PRECISION_HINT"),
-        )
-        if got.get_type_name() != wanted:
-            rule = f"computes in {got.get_type_name()} on this processor instead of {wanted}"
-            raise BadInput(f"{self._path} in openvino", rule, "make the artifact with precision float32")
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
         results = self._request.infer(inputs, share_inputs=True, share_outputs=True)
@@ -129,6 +123,13 @@ class _Session:
 
     def close(self) -> None:
         del self._request, self._compiled
+
+
+def _refuse_other_precision(compiled: openvino.CompiledModel, path: Path, stage: Stage) -> None:
+    got = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    if got != _HINTS[stage.precision]:
+        rule = f"computes in {got} on this processor instead of {stage.precision}"
+        raise BadInput(f"{path} in openvino", rule, "make the artifact with precision float32")
 
 
 @cache

@@ -27,9 +27,11 @@ from taut.graph.onnx_import import load_onnx
 from taut.graph.shapes import with_shapes
 from taut.graph.to_torch import to_torch
 from taut.graph.torch_ops.tensors import to_array, to_tensor, torch_dtype
-from taut.runtimes.base import NodeTime, Placed
+from taut.runtimes.base import NodeTime, Placed, does_not_load
 from taut.runtimes.coverage import FOLDED
 from taut.runtimes.evaluate import Evaluator
+from taut.runtimes.inputs import filled
+from taut.runtimes.onnxruntime_trace import REFUSALS, RUN_REFUSALS
 
 _AUTOCAST_OPS = {"Conv", "ConvTranspose", "MatMul", "Gemm"}
 _SHAPE_OPS = {"Shape", "Size"}
@@ -57,7 +59,11 @@ class TorchEager:
         return [f"{stem}.onnx"]
 
     def open(self, folder: Path, files: Sequence[str], stage: Stage, threads: int) -> _Session:
-        return _Session(with_shapes(load_onnx(folder / files[0])), stage, threads)
+        path = folder / files[0]
+        try:
+            return _Session(with_shapes(load_onnx(path)), stage, threads)
+        except (RuntimeError, ValueError, *REFUSALS) as error:
+            raise does_not_load(path, stage, error) from error
 
     def script(self, file: str, stage: Stage, threads: int, variable: str) -> None:
         """Torch alone cannot read ONNX."""
@@ -78,6 +84,16 @@ class _Session:
         _check(stage)
         self._graph, self._setting = graph, _Setting(stage, threads)
         self._module = to_torch(graph)
+        self._open_opaque_nodes()
+
+    def _open_opaque_nodes(self) -> None:
+        """Run once, since nodes that onnxruntime runs are opened, or refused, at their first run.
+
+        Made-up inputs may be illegal, which says nothing about the network.
+        """
+        if self._module.opaque:
+            with contextlib.suppress(RuntimeError, IndexError, *RUN_REFUSALS):
+                self.run(filled(self._graph.inputs, 1))
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
         tensors = [to_tensor(inputs[value.name]) for value in self._graph.inputs]
