@@ -5,7 +5,7 @@ import pytest
 
 from taut.core.figures import Measured
 from taut.report.data import ProofRow
-from taut.report.paired import paired_ratios, ratio_chart, samples_chart
+from taut.report.paired import paired_ratios, ratio_chart, samples_chart, usual_range
 
 
 def test_paired_ratios_divide_new_by_old_pair_by_pair() -> None:
@@ -19,7 +19,7 @@ def test_ratio_chart_shows_no_change_only_where_it_is_near(ratio: float, is_draw
     interval = Measured(ratio, ratio - 0.01, ratio + 0.01, "", 200)
     chart = ratio_chart(ProofRow(interval, 200, 0.01, "faster", tuple(old), tuple(old[::-1] * ratio)))
     assert chart is not None
-    assert ("no change" in chart) is is_drawn
+    assert ('class="noise"' in chart) is is_drawn
 
 
 def test_charts_of_a_proof_without_samples_are_left_out() -> None:
@@ -33,3 +33,9 @@ def test_samples_chart_is_thinned_evenly() -> None:
     chart = samples_chart(ProofRow(Measured(1, 1, 1, "", 2), 5000, 0.01, "not faster", samples, samples))
     assert chart is not None
     assert chart.count("<circle") == 600
+
+
+def test_usual_range_leaves_rare_hiccups_out() -> None:
+    values = np.array([*np.linspace(0.9, 1.1, 99), 250.0])
+    assert usual_range(values) == (0.9, 1.1)
+    assert usual_range(np.full(5, 2.0)) == (2.0, 2.0)

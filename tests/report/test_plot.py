@@ -59,3 +59,9 @@ def test_what_lies_outside_is_drawn_at_the_edge() -> None:
 def test_element_escapes_text_and_attributes() -> None:
     built = element("p", '<b>"&', data_tip="'\"><script>")
     assert built == '<p data-tip="&#x27;&quot;&gt;&lt;script&gt;">&lt;b&gt;&quot;&amp;</p>'
+
+
+def test_ticks_are_written_in_full() -> None:
+    drawn = Plot(Axis("x", 0, 0.9), Axis("cosine", 0.999, 1.0)).draw(title="t")
+    labels = re.findall(r'class="tick">([^<]*)<', drawn)
+    assert labels == ["0.999", "0.99925", "0.9995", "0.99975", "1", "0", "0.2", "0.4", "0.6", "0.8"]

@@ -41,9 +41,17 @@ def test_count_uses_short_scale() -> None:
     assert [count(value) for value in (12, 4.7e6, 3.2e9)] == ["12", "4.70 M", "3.20 G"]
 
 
-@pytest.mark.parametrize(("ratio", "text"), [(0.5, "2.00x faster"), (1.25, "1.25x slower"), (0.0, "–")])
-def test_speed_says_which_way(ratio: float, text: str) -> None:
-    assert speed(ratio) == text
+@pytest.mark.parametrize(
+    ("ratio", "verdict", "text"),
+    [
+        (0.5, "faster", "2.00x faster"),
+        (0.5, "faster but worse", "2.00x faster but worse"),
+        (0.96, "undecided", "undecided"),
+        (0.96, "not faster", "not faster"),
+    ],
+)
+def test_speed_is_a_number_only_where_it_was_proven(ratio: float, verdict: str, text: str) -> None:
+    assert speed(ratio, verdict) == text
 
 
 def test_percent_of_share() -> None:

@@ -75,8 +75,9 @@ def _basis(data: ReportData) -> Iterator[str]:
     if data.proof is not None:
         found = data.proof.ratio
         yield (
-            f"ratio {number(found.value, 4)} ({interval(found)}, {found.kind}): {speed(found.value)} over "
-            f"{data.proof.pairs} pairs, noise floor {percent(data.proof.noise_floor)}"
+            f"ratio {number(found.value, 4)} ({interval(found)}, {found.kind}): "
+            f"{speed(found.value, data.proof.verdict)} over {data.proof.pairs} paired rounds, "
+            f"noise floor {percent(data.proof.noise_floor)}"
         )
     if data.floor is not None:
         yield f"floor: {data.floor.text}"

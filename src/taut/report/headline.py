@@ -52,7 +52,7 @@ def _speed_fact(data: ReportData) -> Html | None:
         return None
     found = data.proof.ratio
     detail = f"ratio {number(found.value, 4)} ({interval(found)}), {found.kind}"
-    return _fact("best against original", speed(found.value), detail)
+    return _fact("best against original", speed(found.value, data.proof.verdict), detail)
 
 
 def _drop_fact(data: ReportData) -> Html | None:

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from taut.report.markup import Html, element, join, lines
-from taut.report.wording import number
 
 _TICKS = 5
 _LOG_SPAN = 12.0  # a range wider than this reads better on a logarithmic axis
@@ -56,7 +55,7 @@ def _linear_ticks(axis: Axis) -> list[float]:
 
 def _log_ticks(axis: Axis) -> list[float]:
     powers = range(math.floor(math.log10(axis.low)), math.ceil(math.log10(axis.high)) + 1)
-    wide = axis.high / axis.low > 1e3
+    wide = axis.high / axis.low > 200  # with three marks a decade they would touch
     ticks = [factor * 10.0**power for power in powers for factor in ((1,) if wide else (1, 2, 5))]
     return [tick for tick in ticks if axis.low <= tick <= axis.high]
 
@@ -162,9 +161,8 @@ def _within(share: float) -> float:
 
 
 def _tick_text(value: float) -> str:
-    """Ticks are round: four digits at most, no trailing zeros."""
-    text = number(value, 4)
-    return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
+    """Ticks are round numbers up to the error of their arithmetic, which 10 digits leave out."""
+    return f"{value:.10g}"
 
 
 def _interactive(tip: Sequence[str]) -> dict[str, object]:

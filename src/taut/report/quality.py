@@ -16,11 +16,8 @@ def quality(data: ReportData) -> Html | None:
     found = data.quality
     if found is None:
         return None
-    rows = [
-        row(head_cell("original"), figure_cell(found.original)),
-        row(head_cell("best"), figure_cell(found.best)),
-        row(head_cell("drop, paired"), figure_cell(found.drop)),
-    ]
+    figures = {"original": found.original, "best": found.best, "drop, paired": found.drop}
+    rows = [row(head_cell(name), figure_cell(figure)) for name, figure in figures.items() if figure]
     bound = next((limit.bound for limit in data.budget if limit.quantity == "drop"), None)
     return section(
         "Quality",

@@ -109,11 +109,11 @@ def percent(share: float) -> str:
     return f"{number(100 * share, 2)}%"
 
 
-def speed(ratio: float) -> str:
-    """Return a ratio new / old as people say it."""
-    if not (ratio > 0 and math.isfinite(ratio)):
-        return NOTHING
-    return f"{number(1 / ratio)}x faster" if ratio < 1 else f"{number(ratio)}x slower"
+def speed(ratio: float, verdict: str) -> str:
+    """Return the verdict on speed; only where it is ``faster`` does it say by how much."""
+    if not verdict.startswith("faster"):
+        return verdict
+    return f"{number(1 / ratio)}x {verdict}"
 
 
 def met_word(met: bool | None) -> str:
