@@ -91,5 +91,4 @@ MOBILENET_V2_HALF_CIFAR10 = NetSpec(
     input_shape=(1, 3, 32, 32),
     task="cifar10",
     recipe=Recipe(epochs=14, ema_decay=0.999),
-    weights="mobilenetv2-half-cifar10.safetensors.planes",
 )
