@@ -21,7 +21,7 @@ _HASH_BATCH = 64
 
 def task_from_function(text: str) -> Task:
     """Import and call the function; BadInput where it cannot be had or returns something else."""
-    function = _load(text)
+    function = imported_function(text, f"data {text!r}")
     try:
         task = function()
     except Exception as error:
@@ -33,7 +33,8 @@ def task_from_function(text: str) -> Task:
     return task if task.digest else replace(task, digest=digest_of(_content(task)))
 
 
-def _load(text: str) -> Any:
+def imported_function(text: str, given: str) -> Any:
+    """Return what ``package.module:function`` names. Raises BadInput, about what was given."""
     module_name, _, name = text.partition(":")
     # An installed command does not look for modules where the user stands; `python -m` does.
     here = str(Path.cwd())
@@ -43,7 +44,7 @@ def _load(text: str) -> Any:
         return getattr(importlib.import_module(module_name), name)
     except (ImportError, AttributeError, ValueError) as error:
         way_out = "write package.module:function, importable from here"
-        raise BadInput(f"data {text!r}", f"cannot be imported: {error}", way_out) from error
+        raise BadInput(given, f"cannot be imported: {error}", way_out) from error
 
 
 def _content(task: Task) -> Iterator[np.ndarray | str]:
