@@ -16,7 +16,7 @@ from taut.core.errors import BadInput
 from taut.core.network import Stage
 from taut.devices.local import local_device
 from taut.graph.editor import Editor
-from taut.graph.ir import Graph
+from taut.graph.ir import Graph, Node, Value
 from taut.runtimes import RUNTIMES, get_runtime
 from taut.runtimes.artifact import ArtifactRecord, artifact_spec, load_artifact, save_artifact
 from taut.runtimes.base import Session
@@ -252,3 +252,20 @@ def test_file_that_the_runtime_refuses_is_bad_input(stage: Stage, graph: Graph, 
     edit.require_opset(1, "nowhere")
     with pytest.raises(BadInput, match="does not load"):
         opened(edit.graph(), stage, tmp_path)
+
+
+def test_values_that_the_network_cannot_be_run_on_are_bad_input_unless_the_runtime_takes_them(
+    stage: Stage, tmp_path: Path
+) -> None:
+    nodes = (Node("gather", "Gather", ("table", "x"), ("y",)),)
+    ends = Value("x", "int64", (3,)), Value("y", "float32", (3, 2))
+    table = np.ones((2, 2), np.float32)
+    lookup = Graph("lookup", (ends[0],), (ends[1],), nodes, {"table": table}, opsets={"": 19})
+    session = opened(lookup, stage, tmp_path)
+    assert session.run({"x": np.ones(3, np.int64)})["y"].shape == (3, 2)
+    beyond = {"x": np.full(3, 7, np.int64)}
+    if stage.runtime == "openvino":  # gives zeros beyond the table
+        assert not session.run(beyond)["y"].any()
+    else:
+        with pytest.raises(BadInput, match="check their values"):
+            session.run(beyond)

@@ -48,6 +48,11 @@ def does_not_load(path: Path, stage: Stage, error: Exception) -> BadInput:
     return BadInput(given, f"does not load ({error})", "use another runtime or precision")
 
 
+def does_not_run(runtime: str, error: Exception) -> BadInput:
+    """Return the error for inputs of the right form that a network cannot be run on."""
+    return BadInput(f"the inputs in {runtime}", f"cannot be run on ({error})", "check their values")
+
+
 @dataclass(frozen=True)
 class StageScript:
     """Plain Python that opens and runs a stage without taut."""
@@ -67,7 +72,10 @@ class Session(Protocol):
     """Whether the arrays that ``run`` returns are overwritten by its next run"""
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        """Return outputs by name as numpy arrays; the inputs are exactly the stage's."""
+        """Return outputs by name as numpy arrays; the inputs are exactly the stage's.
+
+        Raises BadInput where the network cannot be run on their values.
+        """
         ...
 
     def placement(self) -> Sequence[Placed]: ...

@@ -20,6 +20,7 @@ from taut.core.task import Arrays
 from taut.devices.local import default_threads
 from taut.graph.ir import Graph
 from taut.graph.onnx_export import to_onnx
+from taut.runtimes.base import does_not_run
 from taut.runtimes.batching import with_batch
 from taut.runtimes.inputs import check_inputs
 from taut.runtimes.onnxruntime_cpu import session_options
@@ -106,7 +107,10 @@ class Evaluator:
 
     def _fetch(self, session: onnxruntime.InferenceSession, feed: Arrays) -> dict[str, np.ndarray]:
         computed = [name for name in self.values if name not in feed]
-        made = dict(zip(computed, session.run(computed, feed), strict=True)) if computed else {}
+        try:
+            made = dict(zip(computed, session.run(computed, feed), strict=True)) if computed else {}
+        except REFUSALS as error:
+            raise does_not_run("onnxruntime", error) from error
         return {name: feed[name] if name in feed else made[name] for name in self.values}
 
     @cached_property

@@ -20,7 +20,7 @@ from taut.core.network import Stage
 from taut.core.task import Arrays
 from taut.graph.ir import Graph
 from taut.graph.onnx_export import save_onnx
-from taut.runtimes.base import NodeTime, Placed, StageScript, does_not_load
+from taut.runtimes.base import NodeTime, Placed, StageScript, does_not_load, does_not_run
 from taut.runtimes.onnxruntime_trace import REFUSALS, place, time_kernels
 
 _ENUMS = {
@@ -42,7 +42,8 @@ _CONFIG_ENTRIES = (
     "optimization.enable_gelu_approximation",
     "mlas.enable_gemm_fastmath_arm64_bfloat16",
 )
-_ERRORS_ONLY = 3
+_FATAL_ONLY = 4
+"""Level of the log: an error that onnxruntime would print it also raises"""
 
 
 class OnnxRuntime:
@@ -112,7 +113,10 @@ class _Session:
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        return dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True))
+        try:
+            return dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True))
+        except REFUSALS as error:
+            raise does_not_run("onnxruntime", error) from error
 
     def placement(self) -> Sequence[Placed]:
         return place(self._path, session_options(self._stage, self._threads))
@@ -126,7 +130,7 @@ def session_options(stage: Stage, threads: int) -> onnxruntime.SessionOptions:
     if stage.precision not in OnnxRuntime.precisions:
         raise BadInput(f"precision {stage.precision!r}", "onnxruntime computes in float32", "use openvino")
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
+    options.log_severity_level = _FATAL_ONLY
     for key, value in {**stage.options, **_pools(stage.options, threads)}.items():
         _refuse_unknown(key, value)
         if key in _CONFIG_ENTRIES:

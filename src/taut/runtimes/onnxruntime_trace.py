@@ -33,7 +33,6 @@ _WEIGHTS_ENTRY = "session.optimized_model_external_initializers_file_name"  # ke
 _INTEGER_OPS = ("QLinear", "Integer", "QAttention", "QGemm", "DynamicQuantizeMatMul")
 _DTYPES = {"float": "float32", "double": "float64", "uint8": "int8"}
 _OPTIMISED = "optimised.onnx"
-_FATAL_ONLY = 4
 
 NOT_RUN = "not run"
 """Where a node ran whose kernel was not reached"""
@@ -113,7 +112,6 @@ def _traced(path: Path, options: onnxruntime.SessionOptions) -> Iterator[_Trace]
     """Open a session that is profiled; the options are changed and not to be used again."""
     with tempfile.TemporaryDirectory(prefix="taut-trace-") as name:
         folder = Path(name)
-        options.log_severity_level = _FATAL_ONLY  # what it would print it also raises
         options.optimized_model_filepath = str(folder / _OPTIMISED)
         options.add_session_config_entry(_WEIGHTS_ENTRY, "weights.bin")
         options.enable_profiling = True

@@ -24,7 +24,7 @@ from taut.devices.features import has_bfloat16
 from taut.graph.ir import Graph
 from taut.graph.onnx_export import save_onnx
 from taut.graph.onnx_import import load_onnx
-from taut.runtimes.base import NodeTime, Placed, StageScript, does_not_load
+from taut.runtimes.base import NodeTime, Placed, StageScript, does_not_load, does_not_run
 from taut.runtimes.openvino_kernels import coverage, executed, place
 
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
@@ -98,7 +98,10 @@ class _Session:
         self._outputs = [output.get_any_name() for output in self._compiled.outputs]
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        results = self._request.infer(inputs, share_inputs=True, share_outputs=True)
+        try:
+            results = self._request.infer(inputs, share_inputs=True, share_outputs=True)
+        except RuntimeError as error:
+            raise does_not_run("openvino", error) from error
         return dict(zip(self._outputs, results.values(), strict=True))
 
     def placement(self) -> Sequence[Placed]:

@@ -27,7 +27,7 @@ from taut.graph.onnx_import import load_onnx
 from taut.graph.shapes import with_shapes
 from taut.graph.to_torch import to_torch
 from taut.graph.torch_ops.tensors import to_array, to_tensor, torch_dtype
-from taut.runtimes.base import NodeTime, Placed, does_not_load
+from taut.runtimes.base import NodeTime, Placed, does_not_load, does_not_run
 from taut.runtimes.coverage import FOLDED
 from taut.runtimes.evaluate import Evaluator
 from taut.runtimes.inputs import filled
@@ -92,13 +92,16 @@ class _Session:
         Made-up inputs may be illegal, which says nothing about the network.
         """
         if self._module.opaque:
-            with contextlib.suppress(RuntimeError, IndexError, *RUN_REFUSALS):
+            with contextlib.suppress(BadInput):
                 self.run(filled(self._graph.inputs, 1))
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
         tensors = [to_tensor(inputs[value.name]) for value in self._graph.inputs]
-        with self._setting.applied():
-            results = self._module(*tensors)
+        try:
+            with self._setting.applied():
+                results = self._module(*tensors)
+        except (RuntimeError, IndexError, *RUN_REFUSALS) as error:
+            raise does_not_run("torch", error) from error
         return {
             value.name: to_array(result.to(torch_dtype(value.dtype)))
             for value, result in zip(self._graph.outputs, results, strict=True)
