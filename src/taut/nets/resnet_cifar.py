@@ -1,7 +1,8 @@
 """ResNet-20/32/44/56 for 32x32 images: He et al., Deep Residual Learning (arXiv 1512.03385), section 4.2.
 
 Deviation: projection shortcuts (1x1 convolution, option B) instead of zero padding, so that every shortcut
-is an ordinary convolution that can be pruned and quantized.
+is an ordinary convolution that can be pruned and quantized. The shipped weights of ResNet-20 reach 83.3 on
+the select split: they saw 22,500 images, re-encoded as JPEG, for 30 epochs (the paper: 45,000, 91.3).
 """
 
 from __future__ import annotations

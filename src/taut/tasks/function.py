@@ -17,6 +17,17 @@ from taut.tasks.splits import digest_of
 
 # Large enough that hashing is not slowed by Python, small enough for images of any size.
 _HASH_BATCH = 64
+# What goes wrong in a person's own code; a traceback through ours would only hide it.
+_FAILURES = (
+    ArithmeticError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 def task_from_function(text: str) -> Task:
@@ -24,7 +35,7 @@ def task_from_function(text: str) -> Task:
     function = imported_function(text, f"data {text!r}")
     try:
         task = function()
-    except Exception as error:
+    except _FAILURES as error:
         rule = f"raised {type(error).__name__}: {error}"
         raise BadInput(f"data {text!r}", rule, "call the function by itself to debug it") from error
     if not isinstance(task, Task):
