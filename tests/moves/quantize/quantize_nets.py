@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime
 
 from taut.core.device import Device
 from taut.core.move import Context
 from taut.core.network import MAIN, Network, Part
 from taut.core.task import ArraySplit, Sealed, Task
 from taut.graph import Graph, Node, Value
+from taut.graph.onnx_export import to_onnx
 from taut.graph.shapes import with_shapes
 
 SIZE = 8
@@ -116,4 +120,48 @@ def mixed_net(seed: int = 0) -> Graph:
     weight = sketch.constant(
         "matmul.weight", np.random.default_rng(seed).normal(size=(6, 5)).astype(np.float32)
     )
-    return sketch.graph(sketch.node("matmul", "MatMul", (x, weight)))
+    x = sketch.node("matmul", "MatMul", (x, weight))
+    bias = sketch.constant("matmul.bias", np.linspace(-2, 3, 5, dtype=np.float32))
+    return sketch.graph(sketch.node("relu", "Relu", (sketch.node("bias", "Add", (bias, x)),)))
+
+
+def matrix_net(seed: int = 0) -> Graph:
+    """Three products of one value with matrices, of which two feed another product, and a Gemm behind."""
+    rng = np.random.default_rng(seed)
+    sketch = Sketch(seed)
+    shape = sketch.constant("shape", np.array([1, 4, 64]))
+    x = sketch.node("flat", "Reshape", ("image", shape))
+    heads = [
+        sketch.node(
+            name,
+            "MatMul",
+            (x, sketch.constant(f"{name}.weight", rng.normal(0, 0.1, (64, 48)).astype(np.float32))),
+        )
+        for name in ("query", "key", "value")
+    ]
+    bias = sketch.constant("bias", rng.normal(size=48).astype(np.float32))
+    keys = sketch.node("turn", "Transpose", (heads[1],), perm=[0, 2, 1])
+    scores = sketch.node("softmax", "Softmax", (sketch.node("scores", "MatMul", (heads[0], keys)),), axis=-1)
+    mixed = sketch.node("mix", "MatMul", (scores, sketch.node("add", "Add", (heads[2], bias))))
+    mixed = sketch.node("rows", "Reshape", (mixed, sketch.constant("rows_shape", np.array([4, 48]))))
+    return sketch.graph(sketch.gemm("out", mixed, (48, 8)))
+
+
+def outputs_of(graph: Graph, batch: np.ndarray) -> np.ndarray:
+    """What onnxruntime computes, image by image."""
+    session = onnxruntime.InferenceSession(to_onnx(graph).SerializeToString())
+    return np.concatenate([session.run(None, {"image": image[None]})[0] for image in batch])
+
+
+def noise_share(wanted: np.ndarray, got: np.ndarray) -> float:
+    """Power of the difference over that of the signal."""
+    return float(((wanted - got) ** 2).sum() / (wanted**2).sum())
+
+
+def optimized_operators(graph: Graph, folder: Path) -> Counter[str]:
+    """Operators that onnxruntime makes of a graph."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(folder / "optimized.onnx")
+    options.log_severity_level = 3  # it warns that the file is for this machine only
+    onnxruntime.InferenceSession(to_onnx(graph).SerializeToString(), options)
+    return Counter(node.op_type for node in onnx.load(folder / "optimized.onnx").graph.node)

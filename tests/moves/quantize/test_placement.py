@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.moves.quantize.quantize_nets import Sketch, concat_net, residual_net
+from tests.moves.quantize.quantize_nets import Sketch, concat_net, mixed_net, residual_net
 
 from taut.core.errors import BadInput
 from taut.moves.quantize.placement import (
@@ -37,6 +37,16 @@ def test_a_clamp_is_taken_in_by_the_kernel_before_it() -> None:
     placement = place(residual_net(), ("conv1", "depthwise"))
     assert "relu1_out" in placement.written and "conv1_out" not in placement.groups
     assert "clip_out" in placement.written and "depthwise_out" not in placement.groups
+
+
+def test_a_constant_summand_behind_a_matrix_product_is_its_bias() -> None:
+    graph = mixed_net()
+    assert "matmul" in quantizable_nodes(graph) and "bias" not in quantizable_nodes(graph)
+    assert "relu_out" in place(graph, ("matmul",), "integer").written
+
+
+def test_steps_with_constants_do_not_come_along() -> None:
+    assert "add" not in with_joints(mixed_net(), compute_nodes(mixed_net()))
 
 
 def test_a_carrier_between_two_kernels_shares_their_scale() -> None:

@@ -1,39 +1,25 @@
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
-import onnxruntime
 import pytest
-from tests.moves.quantize.quantize_nets import concat_net, context_in, images, network_of, residual_net
+from tests.moves.quantize.quantize_nets import (
+    concat_net,
+    context_in,
+    images,
+    network_of,
+    noise_share,
+    optimized_operators,
+    outputs_of,
+    residual_net,
+)
 
 from taut.core.errors import BadInput
 from taut.core.move import move_to_json
-from taut.graph import Graph
-from taut.graph.onnx_export import to_onnx
 from taut.moves.quantize.placement import quantizable_nodes
 from taut.moves.quantize.static_int8 import KIND, StaticInt8
-
-
-def run(graph: Graph, batch: np.ndarray) -> np.ndarray:
-    session = onnxruntime.InferenceSession(to_onnx(graph).SerializeToString())
-    return np.concatenate([session.run(None, {"image": image[None]})[0] for image in batch])
-
-
-def optimized_operators(graph: Graph, folder: Path) -> Counter[str]:
-    """Operators that onnxruntime makes of a graph."""
-    options = onnxruntime.SessionOptions()
-    options.optimized_model_filepath = str(folder / "optimized.onnx")
-    options.log_severity_level = 3  # it warns that the file is for this machine only
-    onnxruntime.InferenceSession(to_onnx(graph).SerializeToString(), options)
-    return Counter(node.op_type for node in onnx.load(folder / "optimized.onnx").graph.node)
-
-
-def noise_share(wanted: np.ndarray, got: np.ndarray) -> float:
-    return float(((wanted - got) ** 2).sum() / (wanted**2).sum())
 
 
 @pytest.mark.parametrize("ranges", ["minmax", "percentile", "mse"])
@@ -43,7 +29,7 @@ def test_outputs_stay_close_to_float(ranges: str, target: str, tmp_path: Path) -
     moved = StaticInt8(quantizable_nodes(graph), target, ranges).apply(
         network_of(graph), context_in(tmp_path)
     )
-    assert noise_share(run(graph, images(8, 5)), run(moved.network.graph, images(8, 5))) < 0.01
+    assert noise_share(outputs_of(graph, images(8, 5)), outputs_of(moved.network.graph, images(8, 5))) < 0.01
 
 
 def test_every_kernel_fuses_in_onnxruntime(tmp_path: Path) -> None:
@@ -137,7 +123,7 @@ def test_a_graph_of_opset_11_ends_up_loading(tmp_path: Path) -> None:
     old = replace(residual_net(), opsets={"": 11})
     moved = StaticInt8().apply(network_of(old), context_in(tmp_path))
     assert moved.network.graph.opsets[""] >= 13
-    assert noise_share(run(old, images(4)), run(moved.network.graph, images(4))) < 0.01
+    assert noise_share(outputs_of(old, images(4)), outputs_of(moved.network.graph, images(4))) < 0.01
 
 
 def test_an_output_that_is_quantized_keeps_its_name(tmp_path: Path) -> None:

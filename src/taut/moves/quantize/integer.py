@@ -17,7 +17,7 @@ from taut.core.task import Arrays
 from taut.graph import Graph, Node
 from taut.moves.quantize.integer_build import BUILDERS, Coded, Site, build_rescale
 from taut.moves.quantize.integer_kernels import Kernel
-from taut.moves.quantize.operators import is_clamp, result
+from taut.moves.quantize.operators import clamp_of, is_clamp, only_reader
 from taut.moves.quantize.schemes import PerChannel, PerTensor, QuantizationParameters, Scheme
 
 _CHUNK = 32
@@ -123,14 +123,25 @@ class _Compiler:
         builder = build_rescale if is_clamp(self._graph, node) else BUILDERS.get(node.op)
         if builder is None:
             raise BadInput(f"node {node.name!r}", f"the integer engine has no {node.op}", "leave it out")
-        outcome = node.outputs[0] if is_clamp(self._graph, node) else result(self._graph, node)
-        clamp = self._graph.producer(outcome)
-        assert clamp is not None
-        self._absorbed.add(clamp.name)
+        step = self._bias_step(node)
+        last = node if step is None else step
+        last = clamp_of(self._graph, node, last.outputs[0]) or last
+        self._absorbed |= {last.name, node.name if step is None else step.name}
         inputs = tuple(self._operand(name) for name in node.inputs)
-        site = Site(self._graph, node, inputs, self._output(node, outcome), clamp)
+        biases = () if step is None else tuple(self._coded.get(name) for name in step.inputs)
+        bias = next((coded for coded in biases if coded is not None), None)
+        site = Site(self._graph, node, inputs, self._output(node, last.outputs[0]), last, bias)
         read = tuple(coded.name for coded in inputs if coded is not None and coded.codes is None)
         self.steps.append(IntegerStep(node.name, builder(site), read, site.output.name))
+
+    def _bias_step(self, node: Node) -> Node | None:
+        """The addition of an int32 constant behind a matrix product."""
+        reader = only_reader(self._graph, node.outputs[0])
+        if node.op != "MatMul" or reader is None or reader.op != "Add":
+            return None
+        coded = [self._coded[name] for name in reader.inputs if name in self._coded]
+        is_bias = len(coded) == 1 and coded[0].codes is not None and coded[0].codes.dtype == np.int32
+        return reader if is_bias else None
 
     def _operand(self, name: str) -> Coded | None:
         """None: absent, or a plain constant such as a shape."""

@@ -62,8 +62,10 @@ class Site:
     node: Node
     inputs: tuple[Coded | None, ...]
     output: Coded
-    clamp: Node | None = None
-    """The Relu or Clip that ends the kernel, if one does"""
+    last: Node | None = None
+    """The node that ends the kernel; where it is a Relu or Clip, its bounds are those of the cast"""
+    bias: Coded | None = None
+    """Where it is not among the inputs"""
 
     def operand(self, position: int) -> Coded:
         coded = self.inputs[position]
@@ -91,10 +93,10 @@ class Site:
         )
 
     def _clamp_codes(self, lowest: int, highest: int) -> tuple[int, int]:
-        if self.clamp is None or self.clamp.op not in ("Clip", "Relu"):
+        if self.last is None or self.last.op not in ("Clip", "Relu"):
             return lowest, highest
-        bounds = [self.graph.constants[name] if name else None for name in self.clamp.inputs[1:]]
-        if self.clamp.op == "Relu":
+        bounds = [self.graph.constants[name] if name else None for name in self.last.inputs[1:]]
+        if self.last.op == "Relu":
             bounds = [np.array(0.0)]
         codes = [None if bound is None else int(self.output.parameters.quantize(bound)) for bound in bounds]
         low, high = [*codes, None, None][:2]
@@ -262,9 +264,11 @@ def _accumulator_scale(site: Site) -> np.ndarray:
 
 
 def _bias(site: Site, channels: int) -> np.ndarray:
-    if len(site.inputs) < 3 or site.inputs[2] is None:
+    given = site.inputs[2] if len(site.inputs) > 2 else site.bias
+    if given is None:
         return np.zeros(channels, np.int32)
-    bias = site.constant(2)
+    bias = given.codes
+    assert bias is not None
     site.require(bias.dtype == np.int32, "its bias is not 32 bits wide")
     return bias
 

@@ -59,12 +59,40 @@ def is_carrier(graph: Graph, node: Node) -> bool:
 
 
 def result(graph: Graph, node: Node) -> str:
-    """Return the value that a node's integer kernel ends with: its output, or that of a clamp it takes in."""
-    value = node.outputs[0]
+    """Return the value that a node's integer kernel ends with: behind its bias step and its clamp."""
+    step = bias_step(graph, node)
+    last = node if step is None else step
+    clamp = clamp_of(graph, node, last.outputs[0])
+    return last.outputs[0] if clamp is None else clamp.outputs[0]
+
+
+def clamp_of(graph: Graph, node: Node, value: str) -> Node | None:
+    """Return the Relu or Clip that a kernel takes in: the one reader of the value that it computes."""
+    reader = only_reader(graph, value)
+    return reader if node.op in _FUSING and reader is not None and is_clamp(graph, reader) else None
+
+
+def bias_step(graph: Graph, node: Node) -> Node | None:
+    """Return the Add that gives a MatMul, which has no bias input, one number for each column."""
+    reader = only_reader(graph, node.outputs[0])
+    if node.op != "MatMul" or reader is None or reader.op != "Add":
+        return None
+    weight = graph.constants.get(node.inputs[1])
+    bias = graph.constants.get(bias_of_step(graph, reader))
+    if weight is None or weight.ndim != 2 or bias is None or bias.dtype != np.float32:
+        return None
+    return reader if bias.ndim and bias.size == bias.shape[-1] == weight.shape[1] else None
+
+
+def bias_of_step(graph: Graph, step: Node) -> str:
+    """Return the name of an addition's constant summand; empty where it has none."""
+    return next((name for name in step.inputs if name in graph.constants), "")
+
+
+def only_reader(graph: Graph, value: str) -> Node | None:
+    """Return the one node that reads a value; None where several do or the caller gets it."""
     readers = graph.consumers(value)
-    if node.op not in _FUSING or len(readers) != 1 or graph.is_output(value):
-        return value
-    return readers[0].outputs[0] if is_clamp(graph, readers[0]) else value
+    return readers[0] if len(readers) == 1 and not graph.is_output(value) else None
 
 
 def is_clamp(graph: Graph, node: Node) -> bool:
@@ -130,7 +158,10 @@ def _matmul(graph: Graph, node: Node) -> Operands | None:
     return Operands((0,), weight=1, weight_axis=axis)
 
 
-def _every_input(graph: Graph, node: Node) -> Operands:
+def _every_input(graph: Graph, node: Node) -> Operands | None:
+    maker = next((graph.producer(name) for name in node.inputs if name not in graph.constants), None)
+    if maker is not None and bias_step(graph, maker) is node:
+        return None  # belongs to the matrix product before it
     activations = [index for index, name in enumerate(node.inputs) if name not in graph.constants]
     constants = [index for index, name in enumerate(node.inputs) if name in graph.constants]
     return Operands(tuple(activations), tuple(constants), shares_scale=node.op == "Concat")

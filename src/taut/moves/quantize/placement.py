@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from taut.core.errors import BadInput
 from taut.graph import Graph, Node
-from taut.moves.quantize.operators import is_carrier, operands, result, source
+from taut.moves.quantize.operators import Operands, is_carrier, operands, result, source
 from taut.moves.quantize.targets import MATRIX_PRODUCTS, TARGETS, Target
 
 
@@ -59,13 +59,14 @@ def _multiplies(node: Node) -> bool:
 def with_joints(graph: Graph, nodes: Iterable[str], target: str = "onnxruntime") -> tuple[str, ...]:
     """Add the additions, concatenations and poolings all of whose inputs come from chosen nodes.
 
-    Left in float they would cost a conversion on every side, so they go along with their producers.
+    Left in float they would cost a conversion on every side, so they go along with their producers. A step
+    with a constant does not: what is left of these after folding is part of some float formula.
     """
     chosen = set(nodes)
     possible = quantizable_nodes(graph, target)
     for name in possible:
         node = graph.by_name[name]
-        if not _multiplies(node) and _sources(graph, node) <= chosen:
+        if not _multiplies(node) and not _operands(graph, node).constants and _sources(graph, node) <= chosen:
             chosen.add(name)
     return tuple(name for name in possible if name in chosen)
 
@@ -80,9 +81,7 @@ def residual_joints(graph: Graph, target: str = "onnxruntime") -> tuple[tuple[st
 
 def _sources(graph: Graph, node: Node) -> set[str]:
     """Names of the nodes that a node's activations come from; one from outside counts as ``""``."""
-    found = operands(graph, node)
-    assert found is not None
-    nodes = [source(graph, node.inputs[position]) for position in found.activations]
+    nodes = [source(graph, value) for value in _activations(graph, node)]
     return {"" if made_by is None else made_by.name for made_by in nodes}
 
 
@@ -113,9 +112,13 @@ def _refuse_unknown(graph: Graph, nodes: Sequence[str], target: str) -> None:
 
 
 def _activations(graph: Graph, node: Node) -> list[str]:
+    return [node.inputs[position] for position in _operands(graph, node).activations]
+
+
+def _operands(graph: Graph, node: Node) -> Operands:
     found = operands(graph, node)
-    assert found is not None
-    return [node.inputs[position] for position in found.activations]
+    assert found is not None, f"{node.name} is quantizable"
+    return found
 
 
 def _carriers(graph: Graph, read: Sequence[str], results: set[str]) -> list[Node]:
@@ -147,8 +150,7 @@ def _ties(graph: Graph, chosen: Sequence[Node], carriers: Sequence[Node], target
     ties = [[carrier.inputs[0], *carrier.outputs] for carrier in carriers]
     clamps = {result(graph, node): graph.producer(result(graph, node)) for node in chosen}
     for node in chosen:
-        found = operands(graph, node)
-        if found is not None and found.shares_scale:
+        if _operands(graph, node).shares_scale:
             joined = [*_activations(graph, node), result(graph, node)]
             kinds = {_clamp(clamps.get(value)) for value in joined[:-1]}
             if not target.rescales_in_concat or kinds in ({""}, {"Relu"}):

@@ -1,4 +1,4 @@
-"""What every quantization starts from: opset raised, constants, batch norms and constant steps folded, shapes known."""
+"""What every quantization starts from: opset raised, whatever can be folded folded, shapes known."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from taut.graph import Editor, Graph, Node, Value
-from taut.moves.quantize.operators import Operands, operands
+from taut.moves.quantize.operators import Operands, bias_of_step, bias_step, operands
 from taut.moves.quantize.placement import Placement
 from taut.moves.quantize.ranges import MinMax, RangeRule, parameters_of
 from taut.moves.quantize.schemes import (
@@ -104,7 +104,8 @@ class _Writer:
             parameters = self._parameters_of_weight(node, found, weights)
             inputs[found.weight] = self._write_constant(node.inputs[found.weight], parameters)
             if found.bias is not None:
-                inputs[found.bias] = self._write_bias(node, found, parameters)
+                inputs[found.bias] = self._write_bias(node, found, parameters, node.inputs[found.bias])
+            self._write_bias_step(node, found, parameters)
         self.edit.change(node.name, inputs=tuple(inputs))
 
     def write_pair(self, value: str) -> None:
@@ -155,20 +156,36 @@ class _Writer:
         assert found.weight is not None
         weight = self._graph.constants[node.inputs[found.weight]]
         parameters = weights.parameters(weight, found.weight_axis)
-        if found.bias is None:
+        bias = self._bias(node, found)
+        if not bias:
             return parameters
-        bias = self._graph.constants[node.inputs[found.bias]]
-        return with_room_for_bias(parameters, self._input_parameters(node, found).scale, bias)
+        numbers = self._graph.constants[bias].reshape(-1)
+        return with_room_for_bias(parameters, self._input_parameters(node, found).scale, numbers)
+
+    def _bias(self, node: Node, found: Operands) -> str:
+        """Name of the constant that a node, or the step behind it, adds; empty where none is."""
+        step = bias_step(self._graph, node)
+        if found.bias is not None:
+            return node.inputs[found.bias]
+        return "" if step is None else bias_of_step(self._graph, step)
 
     def _input_parameters(self, node: Node, found: Operands) -> QuantizationParameters:
         return self._activations[self._placement.groups[node.inputs[found.activations[0]]]]
 
-    def _write_bias(self, node: Node, found: Operands, weight: QuantizationParameters) -> str:
-        assert found.bias is not None
+    def _write_bias(self, node: Node, found: Operands, weight: QuantizationParameters, bias: str) -> str:
         scale = np.asarray(self._input_parameters(node, found).scale * weight.scale, np.float32)
-        codes = quantize_bias(self._graph.constants[node.inputs[found.bias]], scale)
+        codes = quantize_bias(self._graph.constants[bias].reshape(-1), scale)
         axis = 0 if scale.ndim else None
         return self._write_codes(f"{node.name}_bias", codes, (scale, np.zeros(scale.shape, np.int32)), axis)
+
+    def _write_bias_step(self, node: Node, found: Operands, weight: QuantizationParameters) -> None:
+        """Let the addition behind a matrix product read int32 as well, so that it can become its bias."""
+        step = bias_step(self._graph, node)
+        if step is not None:
+            bias = bias_of_step(self._graph, step)
+            restored = self._write_bias(node, found, weight, bias)
+            inputs = tuple(restored if name == bias else name for name in step.inputs)
+            self.edit.change(step.name, inputs=inputs)
 
     def _write_constant(self, name: str, parameters: QuantizationParameters) -> str:
         key = (name, parameters.scale.tobytes())
