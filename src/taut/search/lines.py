@@ -18,7 +18,7 @@ MOST_JUDGED = 4
 def lines(problem: Problem) -> Iterator[Plan]:
     """Evaluate the fastest settings of each runtime and precision, then whole-network recipes on the best."""
     settings = [Plan.of([move], _label(move)) for move in offers(problem, "runtime")]
-    ranked = problem.rank([Plan(), *settings])
+    ranked = problem.rank(settings)
     for plan in _worth_judging(ranked):
         problem.evaluate(plan)
         yield plan

@@ -1,7 +1,8 @@
 """One float precision per stretch: cut the graph where one tensor crosses and chain two compiled parts.
 
-A runtime with one precision for a whole model (OpenVINO's bf16) loses quality in a few sensitive nodes. The
-search finds by bisection the shortest stretch that has to stay float32 for the quality to hold.
+A runtime with one precision for a whole model (OpenVINO's bf16) loses quality in a few sensitive nodes. Quality
+does not grow steadily with the float32 stretch, so cuts are timed first, and judged from the fastest on until
+one keeps the quality.
 """
 
 from __future__ import annotations
@@ -12,31 +13,36 @@ from typing import Any
 
 from taut.core.move import Plan
 from taut.core.strategy import Problem
-from taut.search.lines import offers
+from taut.search.lines import fastest, offers
+
+MOST_CUTS = 8
+"""Timed of each direction: the first few, where sensitive nodes often lie, and some spread over the rest"""
+FIRST_CUTS = 3
+MOST_JUDGED = 6
 
 
 def regions(problem: Problem) -> Iterator[Plan]:
-    """For each direction (float32 first, or last) bisect over the offered cuts."""
-    moves = sorted(offers(problem, "regions"), key=_direction)
-    for _, group in groupby(moves, key=_direction):
-        yield from _bisect(problem, list(group))
+    """Time cuts in every direction, then judge the fastest until the quality holds."""
+    plans = [
+        Plan.of([move], move.label)
+        for _, moves in groupby(offers(problem, "regions"), key=_direction)
+        for move in _sampled(list(moves))
+    ]
+    for plan, ratio in problem.rank(plans)[:MOST_JUDGED]:
+        if problem.remaining_s() <= 0 or ratio >= fastest(problem).value("ratio"):
+            return
+        trial = problem.evaluate(plan)
+        yield plan
+        if problem.holds_quality(trial):
+            return
 
 
 def _direction(move: Any) -> tuple[tuple[str, str], ...]:
     return tuple((stage.runtime, stage.precision) for stage in move.run.stages)
 
 
-def _bisect(problem: Problem, moves: Sequence[Any]) -> Iterator[Plan]:
-    """Moves of one direction, in the order of the graph: find the least float32 that keeps the quality."""
-    is_float_first = moves[0].run.stages[0].precision == "float32"
-    ordered = list(moves) if is_float_first else list(reversed(moves))
-    low, high = 0, len(ordered) - 1
-    while low <= high and problem.remaining_s() > 0:
-        middle = (low + high) // 2
-        plan = Plan.of([ordered[middle]], ordered[middle].label)
-        trial = problem.evaluate(plan)
-        yield plan
-        if trial.is_realised and problem.holds_quality(trial):
-            high = middle - 1
-        else:
-            low = middle + 1
+def _sampled(moves: Sequence[Any]) -> list[Any]:
+    """The first cuts and an even spread over the others."""
+    rest = moves[FIRST_CUTS:]
+    step = max(1, -(-len(rest) // (MOST_CUTS - FIRST_CUTS)))
+    return [*moves[:FIRST_CUTS], *rest[::step]]
