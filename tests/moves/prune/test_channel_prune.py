@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,13 @@ def test_apply_refuses_a_group_that_is_not_there_and_names_the_groups(tmp_path: 
 def test_apply_refuses_to_keep_nothing(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="keep 1 to 8"):
         ChannelPrune((("first", 0),)).apply(small_network(), toy_context(tmp_path))
+
+
+def test_apply_refuses_to_refit_without_inputs(tmp_path: Path) -> None:
+    context = toy_context(tmp_path)
+    blind = replace(context, task=replace(context.task, train=None))
+    with pytest.raises(BadInput, match="needs inputs"):
+        ChannelPrune((("first", 4),)).apply(small_network(), blind)
 
 
 def test_move_returns_from_json_as_it_was() -> None:

@@ -11,11 +11,11 @@ from taut.graph import Graph
 from taut.moves.prune.cut import Kept, cut_channels
 from taut.moves.prune.groups import trace_channels
 from taut.moves.prune.reconstruct import (
-    _rows,
     cut_and_refit,
     input_moments,
     projection,
     readers,
+    sampled_rows,
     stored_moments,
 )
 
@@ -49,7 +49,7 @@ def test_sampled_rows_times_the_matrix_are_the_convolution(
     graph = net.graph(net.linear(flat, 5, 5, "head"), shape=(1, 3, size, size))
     reader = next(reader for reader in readers(trace_channels(graph)) if reader.node.name == "reader")
     values = np.random.default_rng(1).standard_normal((2, 4, size, size)).astype(np.float32)
-    rows = _rows(reader, values, graph.constants["weight"], np.random.default_rng(2))
+    rows = sampled_rows(reader, values, seed=2)
     made = rows[:: len(rows) // 2] @ reader.matrix(graph.constants["weight"])
     np.testing.assert_allclose(made, _convolved(graph, values), rtol=1e-4, atol=1e-5)
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import torch
+
 from taut.core.errors import BadInput
 from taut.core.move import Context, Form, Moved
 from taut.core.network import Network
@@ -67,13 +69,22 @@ class Recover:
         original = context.original.graph
         return Order(
             spec=f"graph {graph.digest()}",
-            build=lambda: to_torch(graph),
+            build=lambda: _module(graph),
             task=context.task,
             recipe=Recipe(**asdict(self)),
             seed=context.seed,
-            teacher=to_torch(original) if self.distill_share > 0 else None,
+            teacher=_module(original) if self.distill_share > 0 else None,
             teacher_digest=original.digest() if self.distill_share > 0 else "",
         )
+
+
+def _module(graph: Graph) -> TorchGraph:
+    """Weights in the layout that the loop feeds images in; with it a step takes half the time."""
+    module = to_torch(graph)
+    for weight in module.weights.values():
+        if weight.dim() == 4:
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+    return module
 
 
 @dataclass

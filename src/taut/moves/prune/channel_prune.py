@@ -17,6 +17,7 @@ from taut.graph.ir import Graph
 from taut.moves.prune.cut import Kept, cut_channels
 from taut.moves.prune.groups import Channels, Group, trace_channels
 from taut.moves.prune.importance import Importance, unit_scores
+from taut.moves.prune.in_order import cut_and_refit_in_order
 from taut.moves.prune.reconstruct import cut_and_refit, stored_moments
 
 SHARES = (0.5, 0.75)
@@ -34,9 +35,9 @@ class ChannelPrune:
 
     keep: tuple[tuple[str, int], ...] = ()
     """Group name (its first producer's node) -> units: channels, or heads, or runs that go together"""
-    importance: str = Importance.TAYLOR
+    importance: str = Importance.SURGEON
     reconstruct: bool = True
-    """Refit the readers by least squares; needs inputs in the train split"""
+    """Refit what reads the channels by least squares; needs inputs in the train split"""
     kind = "prune"
     form = Form.MODULE
 
@@ -44,17 +45,28 @@ class ChannelPrune:
         """Return the smaller network; BadInput for a group that is not there or a count out of range."""
         channels = traced(network.graph)
         counts = _checked(self.keep, channels)
+        self._refuse_without_inputs(context.task)
         scores = unit_scores(channels, Importance(self.importance), context)
         kept = Kept.units(
             channels,
             {name: best_units(channels.by_name[name], scores[name], count) for name, count in counts.items()},
         )
-        if self.reconstruct:
-            small = cut_and_refit(kept, stored_moments(channels, context))
-        else:
-            small = cut_channels(kept)
+        small = self._realised(kept, context)
         gone = {node.name: () for node in network.graph if node.name not in small.by_name}
         return Moved(network.with_graph(small), NameMap(gone))
+
+    def _refuse_without_inputs(self, task: Task) -> None:
+        if task.train is None and (self.reconstruct or self.importance in ("taylor", "surgeon")):
+            way_out = "give data with a train split, or importance l1 without reconstruction"
+            raise BadInput(f"prune on task {task.name!r}", "needs inputs to look at", way_out)
+
+    def _realised(self, kept: Kept, context: Context) -> Graph:
+        if not self.reconstruct:
+            return cut_channels(kept)
+        if len(self.keep) == 1:  # nothing before the readers changed: moments tell all, at once
+            return cut_and_refit(kept, stored_moments(kept.channels, context))
+        assert context.task.train is not None
+        return cut_and_refit_in_order(kept, context.task.train, context.threads)
 
     def group_sizes(self, graph: Graph) -> dict[str, int]:
         """Group name -> units it has, in the graph's order."""
@@ -148,7 +160,7 @@ class ChannelPruneKind:
         if network.feedback or not traced(network.graph).groups:
             return ()
         has_inputs = _has_inputs(context.task)
-        importance = Importance.TAYLOR if has_inputs else Importance.L1
+        importance = Importance.SURGEON if has_inputs else Importance.L1
         move = ChannelPrune(importance=str(importance), reconstruct=has_inputs)
         return tuple(move.uniform(network.graph, share) for share in SHARES)
 

@@ -5,7 +5,7 @@ Scores are compared within a group only: how many units stay is decided elsewher
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,9 @@ import numpy as np
 from taut.core.move import Context
 from taut.core.task import Batch, Task
 from taut.moves.prune.groups import Channels, Cut, Group
+from taut.moves.prune.reconstruct import stored_moments
 from taut.moves.prune.stored import stored_arrays
+from taut.moves.prune.surgeon import surgeon_scores
 from taut.moves.prune.trace import Role
 
 if TYPE_CHECKING:
@@ -42,12 +44,16 @@ class Importance(StrEnum):
     """Size of batch norm's factor: Liu et al. (arXiv 1708.06519); filter norm where a group has none"""
     TAYLOR = "taylor"
     """First-order change of the loss: Molchanov et al. (arXiv 1906.10771)"""
+    SURGEON = "surgeon"
+    """Error in what reads the channel after refitting it; filter norm where nothing can be refitted"""
 
 
 def unit_scores(channels: Channels, importance: Importance, context: Context) -> Scores:
-    """Score every unit of every group; Taylor scores are kept in the work folder once computed."""
+    """Score every unit of every group; what needs data is kept in the work folder once computed."""
     if importance is Importance.TAYLOR:
-        return _stored_taylor(channels, context)
+        return _stored(channels, context, importance, lambda: taylor_scores(channels, context.task))
+    if importance is Importance.SURGEON:
+        return _stored(channels, context, importance, lambda: _surgeon(channels, context))
     return {group.name: weight_scores(channels, group, importance) for group in channels.groups}
 
 
@@ -73,11 +79,21 @@ def _per_unit(cut: Cut, array: np.ndarray) -> np.ndarray:
     return np.array([sums[list(positions)].sum() for positions in cut.positions])
 
 
-def _stored_taylor(channels: Channels, context: Context) -> Scores:
+def _stored(
+    channels: Channels, context: Context, importance: Importance, compute: Callable[[], Scores]
+) -> Scores:
     task = context.task
-    made_from = f"taylor {channels.graph.digest()} {task.name} {task.digest} {SAMPLES} {BATCH}"
-    names = [group.name for group in channels.groups]
-    return stored_arrays(context.work_folder, made_from, names, lambda: taylor_scores(channels, task))
+    made_from = f"{importance} {channels.graph.digest()} {task.name} {task.digest} {SAMPLES} {BATCH}"
+    return stored_arrays(context.work_folder, made_from, [group.name for group in channels.groups], compute)
+
+
+def _surgeon(channels: Channels, context: Context) -> Scores:
+    moments = stored_moments(channels, context)
+    found = {group.name: surgeon_scores(channels, group, moments) for group in channels.groups}
+    return {
+        name: weight_scores(channels, channels.by_name[name], Importance.L1) if scores is None else scores
+        for name, scores in found.items()
+    }
 
 
 def taylor_scores(channels: Channels, task: Task) -> Scores:

@@ -15,7 +15,7 @@ bias gets one.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,7 +24,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from taut.core.move import Context
-from taut.core.task import Arrays, Split
+from taut.core.task import Split
 from taut.graph.editor import Editor
 from taut.graph.ir import Graph, Node
 from taut.moves.prune.cut import Kept, cut_channels
@@ -39,7 +39,8 @@ POSITIONS = 10
 MAX_FAN_IN = 2560
 """A larger regression would have more unknowns than half its samples"""
 RIDGE = 1e-4
-_CHUNK_BYTES = 128 * 2**20
+_PART_BYTES = 128 * 2**20
+"""Values held at a time"""
 
 
 Moments = Mapping[str, np.ndarray]
@@ -54,6 +55,8 @@ class Reader:
     weight: str
     channel_axis: int
     """The weight's axis of inputs"""
+    kernel: tuple[int, ...]
+    """Of a convolution, else empty"""
 
     @property
     def data(self) -> str:
@@ -77,8 +80,13 @@ def readers(channels: Channels) -> tuple[Reader, ...]:
     """Return the nodes that can be refitted, in the graph's order."""
     cuts = [cut for group in channels.groups for cut in group.having(Role.CONSUMES)]
     axes = {cut.node: (cut.constant, cut.axis) for cut in cuts}
-    found = [Reader(node, *axes[node.name]) for node in channels.graph.nodes if node.name in axes]
+    found = [_reader(channels.graph, node, *axes[node.name]) for node in channels.graph if node.name in axes]
     return tuple(reader for reader in found if _can_refit(channels.graph, reader))
+
+
+def _reader(graph: Graph, node: Node, weight: str, axis: int) -> Reader:
+    kernel = graph.constants[weight].shape[2:] if node.op == "Conv" else ()
+    return Reader(node, weight, axis, kernel)
 
 
 def _can_refit(graph: Graph, reader: Reader) -> bool:
@@ -106,44 +114,41 @@ def stored_moments(channels: Channels, context: Context) -> Moments:
 
 def input_moments(channels: Channels, split: Split, threads: int) -> Moments:
     """Run the graph on samples of a split and sum up the second moments of every reader's inputs."""
-    graph, found = channels.graph, readers(channels)
-    evaluator = Evaluator(graph, tuple(dict.fromkeys(reader.data for reader in found)), threads)
-    random = np.random.default_rng(0)
+    found = readers(channels)
+    values = tuple(dict.fromkeys(reader.data for reader in found))
+    evaluator = Evaluator(channels.graph, values, threads)
     moments: dict[str, np.ndarray] = {}
-    for inputs in _chunks(graph, evaluator.values, split, random):
-        values = evaluator.run_many(inputs)
+    for part, indices in enumerate(parts(channels.graph, values, len(split), SAMPLES)):
+        data = evaluator.run_many(split.take(indices).inputs)
         for reader in found:
-            rows = _rows(reader, values[reader.data], graph.constants[reader.weight], random)
-            rows = np.concatenate([rows, np.ones((len(rows), 1), np.float32)], axis=1)
+            rows = sampled_rows(reader, data[reader.data], part)
+            rows = np.append(rows, np.ones((len(rows), 1), np.float32), axis=1)
             moments[reader.node.name] = moments.get(reader.node.name, 0.0) + rows.T @ rows
     return moments
 
 
-def _chunks(
-    graph: Graph, values: Sequence[str], split: Split, random: np.random.Generator
-) -> Iterator[Arrays]:
-    """Yield inputs of SAMPLES samples, so many at once that their values fit in memory."""
+def parts(graph: Graph, values: Sequence[str], count: int, wanted: int) -> list[np.ndarray]:
+    """Return indices of at most so many samples, in parts whose values fit in memory together."""
     known = [graph.value(name) for name in values]
     sample_bytes = sum(4 * math.prod(value.static_shape) for value in known if value is not None)
-    size = max(1, _CHUNK_BYTES // max(1, sample_bytes))
-    chosen = random.permutation(len(split))[:SAMPLES]
-    for start in range(0, len(chosen), size):
-        yield split.take(chosen[start : start + size]).inputs
+    size = max(1, _PART_BYTES // max(1, sample_bytes))
+    chosen = np.random.default_rng(0).permutation(count)[:wanted]
+    return [chosen[start : start + size] for start in range(0, len(chosen), size)]
 
 
-def _rows(reader: Reader, data: np.ndarray, weight: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Inputs of the reader's matrix at random places: (rows, fan_in)."""
+def sampled_rows(reader: Reader, data: np.ndarray, seed: int) -> np.ndarray:
+    """Return inputs of the reader's matrix at random places of its data (samples, ...): (rows, fan_in)."""
+    random = np.random.default_rng(seed)
     if reader.node.op == "Conv":
-        return _patches(reader.node, data, weight.shape[2:], random)
+        return _patches(reader, data, random)
     per_sample = data.reshape(len(data), -1, data.shape[-1])
     places = random.integers(0, per_sample.shape[1], (len(data), min(POSITIONS, per_sample.shape[1])))
     return np.take_along_axis(per_sample, places[:, :, None], axis=1).reshape(-1, data.shape[-1])
 
 
-def _patches(
-    node: Node, data: np.ndarray, kernel: tuple[int, ...], random: np.random.Generator
-) -> np.ndarray:
+def _patches(reader: Reader, data: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Receptive fields of random output positions: (rows, channels * kernel)."""
+    node, kernel = reader.node, reader.kernel
     rank = len(kernel)
     pads = node.attributes.get("pads", [0] * 2 * rank)
     strides = node.attributes.get("strides", [1] * rank)
@@ -165,28 +170,30 @@ def cut_and_refit(kept: Kept, moments: Moments) -> Graph:
     small = cut_channels(kept)
     edit = Editor(small)
     for reader in readers(kept.channels):
-        mask = kept.mask(reader.weight, reader.channel_axis)
-        if mask is not None and not mask.all() and reader.node.name in moments:
-            _refit(edit, small, reader, kept, moments[reader.node.name])
+        stays = stays_of(kept, reader)
+        if stays is not None and reader.node.name in moments:
+            wanted = wanted_matrix(kept, reader)
+            bias = bias_of(small, reader)
+            change = projection(moments[reader.node.name], stays, bias is not None) @ wanted[~stays]
+            write_fit(edit, reader, small.constants[reader.weight], wanted[stays] + change[: stays.sum()])
+            if bias is not None:
+                write_bias(edit, reader, bias + change[-1].reshape(bias.shape))
     return edit.graph()
 
 
-def _refit(edit: Editor, small: Graph, reader: Reader, kept: Kept, moments: np.ndarray) -> None:
-    original = reader.matrix(kept.channels.graph.constants[reader.weight])
-    outputs, channels = (
-        kept.mask(reader.weight, reader.out_axis),
-        kept.mask(reader.weight, reader.channel_axis),
-    )
-    wanted = original if outputs is None else original[:, outputs]
-    assert channels is not None
-    stays = np.repeat(channels, len(original) // len(channels))
-    bias = _bias(small, reader, wanted.shape[1])
-    correction = projection(moments, stays, has_bias=bias is not None) @ wanted[~stays]
-    weight = small.constants[reader.weight]
-    fitted = wanted[stays] + correction[: stays.sum()]
-    edit.set_constant(reader.weight, reader.weight_of(fitted, weight.shape).astype(weight.dtype))
-    if bias is not None:
-        _add_bias(edit, reader, bias, correction[-1])
+def stays_of(kept: Kept, reader: Reader) -> np.ndarray | None:
+    """Return which rows of the reader's matrix stay; None where all do."""
+    mask = kept.mask(reader.weight, reader.channel_axis)
+    if mask is None or mask.all():
+        return None
+    return np.repeat(mask, len(wanted_matrix(kept, reader)) // len(mask))
+
+
+def wanted_matrix(kept: Kept, reader: Reader) -> np.ndarray:
+    """Return the original matrix (fan_in, out) with the outputs that stay."""
+    matrix = reader.matrix(kept.channels.graph.constants[reader.weight])
+    outputs = kept.mask(reader.weight, reader.out_axis)
+    return matrix if outputs is None else matrix[:, outputs]
 
 
 def projection(moments: np.ndarray, stays: np.ndarray, has_bias: bool) -> np.ndarray:
@@ -199,19 +206,26 @@ def projection(moments: np.ndarray, stays: np.ndarray, has_bias: bool) -> np.nda
     return cho_solve(cho_factor(among), moments[np.ix_(left, gone)].astype(np.float64))
 
 
-def _bias(small: Graph, reader: Reader, outputs: int) -> np.ndarray | None:
-    """The bias to correct, zeros where a convolution has none; None where there is no place for one."""
-    name = small.by_name[reader.node.name].inputs[2:3]
-    if not name or not name[0]:
-        return np.zeros(outputs, np.float32) if reader.node.op == "Conv" else None
-    bias = small.constants.get(name[0])
+def bias_of(graph: Graph, reader: Reader) -> np.ndarray | None:
+    """Return the reader's bias, zeros where a convolution has none; None where there is no place for one."""
+    node = graph.by_name[reader.node.name]
+    outputs = graph.constants[reader.weight].shape[reader.out_axis]
+    if len(node.inputs) < 3 or not node.inputs[2]:
+        return np.zeros(outputs, np.float32) if node.op == "Conv" else None
+    bias = graph.constants.get(node.inputs[2])
     return bias if bias is not None and bias.size == outputs else None
 
 
-def _add_bias(edit: Editor, reader: Reader, bias: np.ndarray, correction: np.ndarray) -> None:
+def write_fit(edit: Editor, reader: Reader, weight: np.ndarray, matrix: np.ndarray) -> None:
+    """Replace the reader's weight by the matrix (fan_in, out)."""
+    edit.set_constant(reader.weight, reader.weight_of(matrix, weight.shape).astype(weight.dtype))
+
+
+def write_bias(edit: Editor, reader: Reader, bias: np.ndarray) -> None:
+    """Replace the reader's bias, or give it one."""
     node = reader.node
-    has_name = len(node.inputs) > 2 and node.inputs[2]
-    name = node.inputs[2] if has_name else edit.fresh(f"{node.name}.bias")
-    edit.set_constant(name, (bias + correction.reshape(bias.shape)).astype(bias.dtype))
-    if not has_name:
+    if len(node.inputs) > 2 and node.inputs[2]:
+        edit.set_constant(node.inputs[2], bias.astype(np.float32))
+    else:
+        name = edit.set_constant(edit.fresh(f"{node.name}.bias"), bias.astype(np.float32))
         edit.change(node.name, inputs=(*node.inputs[:2], name))
