@@ -1,8 +1,8 @@
 """One float precision per stretch: cut the graph where one tensor crosses and chain two compiled parts.
 
-A runtime with one precision for a whole model (OpenVINO's bf16) loses quality in a few sensitive nodes. Quality
-does not grow steadily with the float32 stretch, so cuts are timed first, and judged from the fastest on until
-one keeps the quality.
+A runtime with one precision for a whole model (OpenVINO's bf16) loses quality in a few sensitive nodes.
+Quality does not grow steadily with the float32 stretch, so cuts are timed first, and judged from the fastest
+on until one keeps the quality.
 """
 
 from __future__ import annotations
