@@ -51,12 +51,14 @@ def _cosine(output: np.ndarray, wanted: np.ndarray) -> float:
     if not _is_float(wanted):
         return _agreement(output, wanted)
     left, right = _comparable(output, wanted)
+    if np.array_equal(left, right):
+        return 1.0
     if not np.isfinite(left).all() or not np.isfinite(right).all():
         return 0.0
     # Scaled first, or squares of large values overflow; an output of zeros keeps the scale 1.
     left, right = left / (np.abs(left).max(initial=0) or 1), right / (np.abs(right).max(initial=0) or 1)
     norms = np.linalg.norm(left) * np.linalg.norm(right)
-    return float(np.clip(left @ right / norms, -1, 1)) if norms > 0 else float(np.array_equal(left, right))
+    return float(np.clip(left @ right / norms, -1, 1)) if norms > 0 else 0.0
 
 
 def _sqnr_db(output: np.ndarray, wanted: np.ndarray) -> float:
