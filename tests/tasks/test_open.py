@@ -37,6 +37,7 @@ def failing():
 def user_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder where the user stands, with a module of their own."""
     (tmp_path / "user_tasks.py").write_text(MODULE)
+    (tmp_path / "user_broken.py").write_text("def task(:")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend("")
     return tmp_path
@@ -80,6 +81,8 @@ def test_function_of_the_user_is_called_and_hashed(user_folder: Path) -> None:
         ("no_such_module:task", "cannot be imported"),
         ("user_tasks:absent", "cannot be imported"),
         (":task", "cannot be imported"),
+        (".relative:task", "cannot be imported"),
+        ("user_broken:task", "cannot be imported: invalid syntax"),
         ("user_tasks:wrong", "returned dict, not a Task"),
         ("user_tasks:failing", "raised FileNotFoundError: no such microphone"),
     ],

@@ -25,6 +25,7 @@ _FAILURES = (
     LookupError,
     OSError,
     RuntimeError,
+    SyntaxError,
     TypeError,
     ValueError,
 )
@@ -53,7 +54,7 @@ def imported_function(text: str, given: str) -> Any:
         sys.path.insert(0, here)
     try:
         return getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except _FAILURES as error:
         way_out = "write package.module:function, importable from here"
         raise BadInput(given, f"cannot be imported: {error}", way_out) from error
 
