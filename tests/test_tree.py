@@ -1,11 +1,11 @@
-"""The README's tree, the folders on the disk and the direction of imports say the same."""
+"""The README's tree, the folders on the disk and the order of imports say the same; documents name what exists."""
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Iterator
 from pathlib import Path
+
+from tests.test_imports import TIER_OF
 
 _ROOT = Path(__file__).parent.parent
 _README = (_ROOT / "README.md").read_text(encoding="utf-8")
@@ -29,38 +29,9 @@ def test_every_folder_with_code_is_a_package_with_a_docstring() -> None:
         assert opening.startswith('"""'), f"{folder} does not say what it is for"
 
 
-def _imports(path: Path) -> Iterator[str]:
-    """Modules that a file imports, anywhere in it."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        if isinstance(node, ast.ImportFrom) and node.module is not None:
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def _edges(below: Path, package: str) -> set[tuple[str, str]]:
-    """(importing, imported) folders among those directly in a package."""
-    return {
-        (path.relative_to(below).parts[0], name.removeprefix(f"{package}.").split(".")[0])
-        for path in below.glob("*/**/*.py")
-        for name in _imports(path)
-        if name.startswith(f"{package}.")
-    }
-
-
-def test_packages_import_only_those_listed_above_them() -> None:
-    order = {name: place for place, name in enumerate(_listed())}
-    edges = {edge for edge in _edges(_PACKAGE, "taut") if edge[0] != edge[1]}
-    assert ("fit", "report") in edges
-    upward = [f"{user} imports {used}" for user, used in sorted(edges) if order[used] > order[user]]
-    assert upward == []
-
-
-def test_families_of_moves_do_not_import_each_other() -> None:
-    families = {path.parent.name for path in (_PACKAGE / "moves").glob("*/__init__.py")}
-    edges = _edges(_PACKAGE / "moves", "taut.moves")
-    assert {user for user, _ in edges} <= families
-    assert [edge for edge in sorted(edges) if edge[0] != edge[1]] == []
+def test_readme_lists_packages_in_the_order_of_imports() -> None:
+    places = [TIER_OF[name] for name in _listed()]
+    assert places == sorted(places)
 
 
 def test_every_link_in_the_documents_leads_somewhere() -> None:
