@@ -35,7 +35,9 @@ def hf_model(name: str, shape: tuple[int, ...]) -> tuple[Any, Arrays]:
     """Return a transformers model and inputs (batch, tokens). Raises BadInput, EnvironmentFailed."""
     given = f"hf:{name}"
     transformers = _package("transformers", given)
-    module = _fetched(given, transformers.AutoModel.from_pretrained, name, use_safetensors=True, attn_implementation="eager")
+    # Plain attention: the fused one is exported with guards around every softmax, twice as many nodes.
+    options = {"use_safetensors": True, "attn_implementation": "eager"}
+    module = _fetched(given, transformers.AutoModel.from_pretrained, name, **options)
     if module.main_input_name != "input_ids":
         rule = f"takes {module.main_input_name!r}; only models of text are opened by name"
         raise BadInput(given, rule, "give package.module:function, which returns (module, example inputs)")

@@ -24,12 +24,11 @@ from torch.export import ExportedProgram
 
 from taut.core.errors import BadInput
 from taut.graph.editor import Editor
-from taut.graph.fold import fold_constants
-from taut.graph.ir import Graph, Node
+from taut.graph.ir import Graph
 from taut.graph.onnx_import import from_onnx
-from taut.graph.onnx_types import ELEMENTS
 from taut.graph.pt2_archive import refuse_unsafe_archive
 from taut.graph.shapes import with_shapes
+from taut.graph.tidy import tidy
 from taut.graph.torch_names import number_nodes, with_module_names
 from taut.graph.torch_ops.tensors import to_tensor
 
@@ -117,7 +116,7 @@ def _translated(
     except torch.onnx.OnnxExporterError as error:
         way_out = "replace the operator, or export it to ONNX yourself and give the .onnx file"
         raise BadInput(given, f"cannot be translated to ONNX ({_first_line(error)})", way_out) from error
-    return _cleaned(exported.model_proto)
+    return _graph_of(exported.model_proto)
 
 
 def _output_names(program: ExportedProgram, taken: Sequence[str]) -> list[str]:
@@ -129,64 +128,9 @@ def _output_names(program: ExportedProgram, taken: Sequence[str]) -> list[str]:
     return ["output"] if count == 1 else [f"output_{place}" for place in range(count)]
 
 
-def _cleaned(model: ModelProto) -> Graph:
-    """Import, compute what shapes and constants determine, and drop nodes that do nothing."""
+def _graph_of(model: ModelProto) -> Graph:
     origins = number_nodes(model)
-    graph = with_shapes(from_onnx(model))
-    stated = set(graph.constants)
-    graph = _without_identities(_with_known_types(_with_known_shapes(graph)))
-    return with_module_names(_without_zero_biases(fold_constants(graph), stated), origins)
-
-
-def _with_known_shapes(graph: Graph) -> Graph:
-    """Shapes are static, so what reads one reads a constant."""
-    edit = Editor(graph)
-    for node in graph:
-        source = graph.value(node.inputs[0]) if node.op == "Shape" else None
-        if source is not None and source.is_static and not graph.is_output(node.outputs[0]):
-            start, end = node.attributes.get("start", 0), node.attributes.get("end")
-            edit.remove(node.name)
-            edit.set_constant(node.outputs[0], np.array(source.static_shape[start:end], np.int64))
-    return edit.graph()
-
-
-def _with_known_types(graph: Graph) -> Graph:
-    """Types are known, so a cast to another value's type is a plain one, or none."""
-    edit = Editor(graph)
-    for node in graph:
-        if node.op == "CastLike":
-            source, like = (graph.value(name) for name in node.inputs)
-            assert source is not None and like is not None, "the exporter's values have types"
-            is_same = source.dtype == like.dtype
-            attributes = {} if is_same else {"to": ELEMENTS[like.dtype]}
-            op = "Identity" if is_same else "Cast"
-            edit.change(node.name, op=op, inputs=node.inputs[:1], attributes=attributes)
-    return edit.graph()
-
-
-def _without_identities(graph: Graph) -> Graph:
-    """Readers of a copy read its source; a copy that is an output stays, since its source has a name."""
-    edit = Editor(graph)
-    for node in graph:
-        if node.op == "Identity" and not graph.is_output(node.outputs[0]):
-            edit.redirect(node.outputs[0], _source(graph, node))
-    return edit.graph()
-
-
-def _source(graph: Graph, node: Node) -> str:
-    """What a chain of copies starts from."""
-    before = graph.producer(node.inputs[0])
-    return _source(graph, before) if before is not None and before.op == "Identity" else node.inputs[0]
-
-
-def _without_zero_biases(graph: Graph, stated: set[str]) -> Graph:
-    """The exporter gives each convolution without a bias one of zeros, which are none of the module's."""
-    edit = Editor(graph)
-    for node in graph:
-        bias = node.inputs[2] if node.op in ("Conv", "ConvTranspose") and len(node.inputs) == 3 else ""
-        if bias in graph.constants and bias not in stated and not graph.constants[bias].any():
-            edit.change(node.name, inputs=node.inputs[:2])
-    return edit.graph()
+    return with_module_names(tidy(with_shapes(from_onnx(model))), origins)
 
 
 def _with_inputs_in_order(graph: Graph, names: list[str]) -> Graph:
