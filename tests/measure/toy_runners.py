@@ -53,6 +53,24 @@ class Remembering:
 
 
 @dataclass
+class Reusing:
+    """Answers with its input, always in the same memory."""
+
+    quantities: tuple[Quantity, ...] = (P50,)
+    answer: np.ndarray = field(default_factory=lambda: np.empty(1))
+
+    def open(self) -> None:
+        self.answer = np.empty(1)
+
+    def run(self, item: Item) -> Sample:
+        self.answer[:] = item.inputs["x"]
+        return Sample({"x": self.answer})
+
+    def close(self) -> None:
+        self.answer = np.empty(1)
+
+
+@dataclass
 class Hungry:
     """Holds a block of memory from ``open`` on."""
 
@@ -68,6 +86,23 @@ class Hungry:
 
     def close(self) -> None:
         self.block = np.empty(0)
+
+
+@dataclass
+class Surroundings:
+    """Tells what its process was given."""
+
+    quantities: tuple[Quantity, ...] = (P50,)
+
+    def open(self) -> None:
+        assert sys.stdin.read() == ""
+
+    def run(self, _item: Item) -> Sample:
+        cores = np.array(sorted(os.sched_getaffinity(0)))
+        return Sample({"threads": np.array(os.environ["OMP_NUM_THREADS"]), "cores": cores})
+
+    def close(self) -> None:
+        sys.stdout.write("done")
 
 
 @dataclass

@@ -50,6 +50,7 @@ class Host:
 
     spec: RunnerSpec
     items_file: Path | None
+    is_open: bool = False
     resident_before_bytes: int = 0
 
     @cached_property
@@ -71,7 +72,9 @@ class Host:
         self.resident_before_bytes = _resident_bytes()
         begin = time.perf_counter_ns()
         self.runner.open()
-        return {"open_ms": (time.perf_counter_ns() - begin) / 1e6}
+        elapsed_ms = (time.perf_counter_ns() - begin) / 1e6
+        self.is_open = True
+        return {"open_ms": elapsed_ms}
 
     def warm(self, seconds: float) -> Mapping[str, Any]:
         """Run until a window is no longer faster than the one before it, or the seconds are over."""
@@ -81,7 +84,8 @@ class Host:
             window, before = self._window(done, end), now
             now = float(np.median(window))
             done, is_stable = done + len(window), now > before * (1 - _WARM_GAIN)
-        return {"runs": done, "stable": is_stable, "latency_ms": now, "calm": _wait_until_calm()}
+        _wait_until_calm()
+        return {"runs": done, "stable": is_stable, "latency_ms": now}
 
     def _window(self, start: int, end: float) -> list[float]:
         """Latencies in ms of as many runs as a warm-up window needs, at least one."""
@@ -125,12 +129,15 @@ class Host:
         return {"peak_bytes": peak, "growth_bytes": max(0, peak - self.resident_before_bytes)}
 
     def close(self) -> Mapping[str, Any]:
-        self.runner.close()
+        """Close the runner; the end of the commands does the same."""
+        if self.is_open:
+            self.runner.close()
+        self.is_open = False
         return {}
 
 
 def main() -> None:
-    """Read the recipe from the first line, then answer each line with one line until the end."""
+    """Read the recipe from the first line, answer each further line with one line, close at the end."""
     requests, replies = _take_over_streams()
     setup = json.loads(requests.readline())
     _die_with(setup["parent"])
@@ -142,6 +149,9 @@ def main() -> None:
     for line in requests:
         command = json.loads(line)
         print(json.dumps(_answer(host, command.pop("do"), command)), file=replies, flush=True)
+    _answer(host, "close", {})
+    sys.stderr.flush()
+    os._exit(0)  # libraries can take seconds to take themselves apart, or crash over it
 
 
 def _answer(host: Host, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

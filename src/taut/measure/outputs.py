@@ -40,7 +40,6 @@ def outputs(
             child.ask("outputs", items=str(given), into=str(answered))
             results += load_arrays(answered)
             progress("computing outputs", len(results) / len(items))
-        child.ask("close")
     return results
 
 

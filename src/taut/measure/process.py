@@ -63,7 +63,17 @@ class Child:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        self._kill()
+        """End the process: its input ends, then by force."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._end()
+        self._process.stdout.close()
+        self._complaints.close()
+
+    @property
+    def process_id(self) -> int:
+        return self._process.pid
 
     def ask(self, command: str, **arguments: Any) -> Mapping[str, Any]:
         """Send a command and wait for its answer; EnvironmentFailed if there is none, or an error."""
@@ -97,6 +107,7 @@ class Child:
         while b"\n" not in self._unread:
             ready, _, _ = select.select([self._process.stdout], [], [], max(0.0, end - time.monotonic()))
             if not ready:
+                self._process.kill()
                 rule = f"did not answer {what!r} within {self.timeout_s:g} s{self._tail()}"
                 raise EnvironmentFailed(f"runner {self.name!r}", rule, _WAY_OUT)
             chunk = os.read(self._process.stdout.fileno(), 1 << 16)
@@ -118,14 +129,6 @@ class Child:
         self._complaints.seek(max(0, size - _TAIL_BYTES))
         text = self._complaints.read().decode(errors="replace").strip()
         return f"; it said: {text}" if text else ""
-
-    def _kill(self) -> None:
-        assert self._process.stdin is not None and self._process.stdout is not None
-        with suppress(BrokenPipeError):
-            self._process.stdin.close()
-        self._end()
-        self._process.stdout.close()
-        self._complaints.close()
 
     def _end(self) -> int:
         """Wait for the process to end by itself, else end it by force; return its exit code."""

@@ -11,7 +11,7 @@ rounds that decide.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -23,15 +23,12 @@ from taut.measure.contention import Patience
 from taut.measure.lock import timing_lock
 from taut.measure.settings import Limits, ProofSettings
 from taut.measure.statistics import FIRST_LOOK, Sitting, decide, half_width, ratio_interval
-from taut.measure.turns import Table, Turns, merged
+from taut.measure.turns import Table, merged
 
-# Opening takes about a second; a sitting that lasts much longer has little more to say.
-_ROUNDS = 20
-_FEWEST_ROUNDS = 4
-_SITTING_S = 2.0
+_FEWEST_ROUNDS, _ROUNDS, _MOST_ROUNDS = 4, 20, 100
+# Of the whole time, for the rounds of one sitting; the fewest rounds are played all the same.
+_SITTING_SHARE = 0.1
 _PROCESSES = 2
-# Waiting for quiet is worth a part of the time; on a machine that is never quiet it is lost.
-_PATIENCE_SHARE = 0.2
 _FLOOR = ProofSettings(max_s=20.0, max_pairs=6)
 
 
@@ -86,10 +83,7 @@ class _Session:
     def sittings(self) -> Iterator[Sitting]:
         """Hold sittings while there is time for another, and until the first look."""
         settings, begin, longest_s = self.settings, time.monotonic(), 0.0
-        rng, patience = (
-            np.random.default_rng(settings.limits.seed),
-            Patience(settings.max_s * _PATIENCE_SHARE),
-        )
+        rng, patience = np.random.default_rng(settings.limits.seed), Patience(settings.max_s)
         for pairs in range(0, settings.max_pairs, _PROCESSES):
             sitting_begin = time.monotonic()
             if pairs >= FIRST_LOOK and sitting_begin - begin + longest_s > settings.max_s:
@@ -99,22 +93,29 @@ class _Session:
             longest_s = max(longest_s, time.monotonic() - sitting_begin)
 
     def _hold(self, table: Table) -> Sitting:
-        sides = {"old": self.old, "new": self.new}
-        specs = {f"{side} {number}": sides[side] for side in sides for number in range(_PROCESSES)}
+        old_names, new_names = _names("old"), _names("new")
+        specs = dict.fromkeys(old_names, self.old) | dict.fromkeys(new_names, self.new)
         with table.seated(specs, self.workload):
             table.equalise_turns()
-            rounds = list(_enough(table.rounds()))
+            sitting = self._play(table, list(specs))
             measured = table.measurements()
-        for name in specs:
-            self.taken[name.split()[0]].append(measured[name])
-        medians_ms = np.array([[np.median(turns[name]) for turns in rounds] for name in specs])
-        return Sitting(old_ms=medians_ms[:_PROCESSES], new_ms=medians_ms[_PROCESSES:])
+        self.taken["old"] += [measured[name] for name in old_names]
+        self.taken["new"] += [measured[name] for name in new_names]
+        return sitting
+
+    def _play(self, table: Table, names: Sequence[str]) -> Sitting:
+        """Play until the sitting is settled, or the rounds or its share of the time are used up."""
+        end = time.monotonic() + self.settings.max_s * _SITTING_SHARE
+        medians_ms: list[list[float]] = []
+        for turns in table.rounds():
+            medians_ms.append([float(np.median(turns[name])) for name in names])
+            sitting = Sitting(*np.split(np.array(medians_ms).T, 2))
+            is_late = sitting.rounds >= _FEWEST_ROUNDS and time.monotonic() > end
+            is_done = sitting.rounds >= _ROUNDS and sitting.is_settled
+            if is_done or is_late or sitting.rounds == _MOST_ROUNDS:
+                break
+        return sitting
 
 
-def _enough(rounds: Iterable[Turns]) -> Iterator[Turns]:
-    """Take as many rounds as a sitting needs."""
-    end = time.monotonic() + _SITTING_S
-    for number, turns in enumerate(rounds, start=1):
-        yield turns
-        if number == _ROUNDS or (number >= _FEWEST_ROUNDS and time.monotonic() > end):
-            return
+def _names(side: str) -> list[str]:
+    return [f"{side} {number}" for number in range(_PROCESSES)]

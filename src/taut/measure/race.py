@@ -67,7 +67,7 @@ def _run_heat(
 ) -> dict[str, Measurement | RaceFailure]:
     failures: dict[str, str] = {}
     seconds = settings.seconds_each * len(heat)
-    rng, patience = np.random.default_rng(settings.limits.seed), Patience(seconds / 3)
+    rng, patience = np.random.default_rng(settings.limits.seed), Patience(seconds)
     table = Table(settings.limits, rng, patience, failures)
     with table.seated(heat, workload):
         end = time.monotonic() + seconds

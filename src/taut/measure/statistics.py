@@ -28,6 +28,8 @@ _FEWEST_PARTS = 3
 _LOOK_GROWTH = 1.3
 PRACTICAL_GAIN = 0.01
 """A gain below this is not worth an artifact: an interval that excludes more is "not faster"."""
+PACE_SPREAD = 0.01
+"""How much two processes of one program differ, about"""
 _BOUND_CONFIDENCE = 0.95
 _PARTS = 10
 
@@ -38,6 +40,20 @@ class Sitting:
 
     old_ms: np.ndarray
     new_ms: np.ndarray
+
+    @property
+    def rounds(self) -> int:
+        return self.old_ms.shape[1]
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether more rounds of these processes would add little: their error is below a pace's spread.
+
+        It looks at the spread alone, so stopping by it favours neither side.
+        """
+        low, high = np.quantile(np.log(self.new_ms / self.old_ms), [0.25, 0.75], axis=1)
+        # The standard error of a normal sample's median is 0.93 times this.
+        return bool(np.max(high - low) / math.sqrt(self.rounds) < PACE_SPREAD)
 
     def log_ratios(self) -> list[float]:
         """New against old, one per pair of processes.

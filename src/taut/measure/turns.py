@@ -49,12 +49,15 @@ class Player:
     is_stable: bool
     runs_per_turn: int = 1
     burnt_s: float = 0.0
+    calmed_down: bool = True
+    """Whether its thread pools stopped spinning after every turn"""
     turns: list[np.ndarray] = field(default_factory=list)
 
     def take_turn(self, start: int) -> np.ndarray:
         """Run one block from item ``start`` and return its latencies in ms."""
         reply = self.child.ask("run", start=start, discard=self._discard, count=self.runs_per_turn)
         self.burnt_s = reply["cpu_s"]
+        self.calmed_down = self.calmed_down and reply["calm"]
         return np.array(reply["latency_ms"])
 
     @property
@@ -124,10 +127,10 @@ class Table:
                 yield turns
 
     def _window(self, number: int) -> tuple[list[Turns], float, float]:
-        """Play rounds for as long as the ticks of the system's clocks need to tell."""
+        """Play rounds for as long as the ticks of the system's clocks need to tell, at least one."""
         foreign = ForeignLoad(self.cores)
         foreign.begin(self._burnt_s)
-        window: list[Turns] = []
+        window = [self._round(number)]
         while foreign.elapsed_s < WINDOW_S:
             window.append(self._round(number + len(window)))
         return window, foreign.share(self._burnt_s), foreign.elapsed_s
@@ -175,6 +178,7 @@ class Table:
             "peak_resident_bytes": memory["peak_bytes"],
             "runs_per_turn": player.runs_per_turn,
             "warm_up_was_stable": player.is_stable,
+            "pools_calmed_down": player.calmed_down,
             "machine_never_quiet": self.patience.is_over,
         }
         latency_ms = np.concatenate(player.turns) if player.turns else np.empty(0)
