@@ -1,4 +1,4 @@
-"""The README's tree, the folders on the disk and the order of imports say the same; documents name what exists."""
+"""The README's tree, the folders on the disk and the order of imports agree; documents name what exists."""
 
 from __future__ import annotations
 

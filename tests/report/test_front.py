@@ -22,12 +22,15 @@ def test_front_draws_every_measured_candidate_once() -> None:
 def test_front_keeps_sight_of_the_limits_when_one_candidate_is_far_off() -> None:
     data = sample_run()
     wrecked = TrialRow(
-        "wrecked", "", costs={"p50": Measured(0.5, 0.5, 0.5, "ms", 10)}, quality={"accuracy": 10.0}
+        "wrecked", "", costs={"p50": Measured(500.0, 500.0, 500.0, "ms", 10)}, quality={"accuracy": 10.0}
     )
     chart = front_chart(replace(data, trials=(*data.trials, wrecked)))
     assert chart is not None
     ticks = [float(tick) for tick in re.findall(r'text-anchor="end" class="tick">([\d.]+)<', chart)]
     assert min(ticks) > 85
+    across = [float(tick) for tick in re.findall(r'text-anchor="middle" class="tick">([\d.]+)<', chart)]
+    assert max(across) < 2.2 * 4.81
+    assert "500 ms p50" in chart
     assert "10.00 points accuracy" in chart
 
 

@@ -15,6 +15,7 @@ from taut.report.plot import Plot, axis_over
 from taut.report.wording import NOTHING, amount, figure_text
 
 _SIGHT = 4.0  # times the allowed loss of quality that the chart shows
+_SLOWEST = 2.0  # times the original's latency that the chart shows
 
 
 def front(data: ReportData) -> Html | None:
@@ -30,8 +31,8 @@ def front(data: ReportData) -> Html | None:
     heading = "The measured front"
     explanation = note(
         "Each mark is a network that was exported and timed here. The line joins those that no other "
-        "beats in both latency and quality. A mark that loses more than four times what is allowed lies on "
-        "the edge."
+        "beats in both latency and quality. A mark on the edge lies beyond: it takes over twice the "
+        "original's time, or loses over four times what is allowed."
     )
     if chart is None:
         return section(heading, _trial_table(data))
@@ -102,13 +103,16 @@ def _quality_bound(data: ReportData, points: Sequence[Point]) -> float | None:
 
 
 def _within_sight(points: Sequence[Point], bound: float | None, better: Better) -> list[Point]:
-    """Move marks that lose far more than is allowed to the edge; they would squeeze all the others."""
+    """Move marks that are far off to the edge; they would squeeze all the others."""
+    original = next((point.x for point in points if point.trial.role is Role.ORIGINAL), math.inf)
     sign = 1.0 if better is Better.HIGHER else -1.0
     best = max(sign * point.y for point in points)
-    if bound is None or best <= sign * bound:
-        return list(points)
-    edge = best - _SIGHT * (best - sign * bound)
-    return [replace(point, y=sign * max(sign * point.y, edge)) for point in points]
+    has_room = bound is not None and best > sign * bound
+    worst = best - _SIGHT * (best - sign * bound) if has_room and bound is not None else -math.inf
+    return [
+        replace(point, x=min(point.x, _SLOWEST * original), y=sign * max(sign * point.y, worst))
+        for point in points
+    ]
 
 
 def _allowed(plot: Plot, latency: float | None, quality: float | None, better: Better) -> Html:
@@ -158,7 +162,9 @@ def _trial_dot(plot: Plot, point: Point, quality: QualityRow) -> Html:
 
 
 def _role_label(plot: Plot, point: Point) -> Html:
-    return plot.text((point.x, point.y), str(point.trial.role), "name", -13)
+    """The best above its mark and the original below, so that they never cover each other."""
+    dy = 23 if point.trial.role is Role.ORIGINAL else -13
+    return plot.text((point.x, point.y), str(point.trial.role), "name", dy)
 
 
 def _trial_table(data: ReportData) -> Html:
