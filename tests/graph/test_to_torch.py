@@ -282,3 +282,17 @@ def test_graph_that_mixes_samples_does_not_follow_the_batch(body: str) -> None:
 
 def test_residual_net_follows_the_batch() -> None:
     assert follows_batch(residual_net())
+
+
+def test_wrapped_node_is_computed_by_what_wraps_it_in_both_modes() -> None:
+    module, image = to_torch(residual_net()), torch.randn(2, 3, 8, 8)
+    module.wrap("fc", lambda run: lambda *inputs: 2 * run(*inputs))
+    module.wrap("bn1", lambda _run: lambda x, *_statistics: x)
+    plain = to_torch(residual_net())
+    plain.wrap("bn1", lambda _run: lambda x, *_statistics: x)
+    for is_training in (False, True):
+        torch.testing.assert_close(
+            module.train(is_training)(image), (2 * plain.train(is_training)(image)[0],)
+        )
+    with pytest.raises(KeyError, match="nowhere"):
+        module.wrap("nowhere", lambda run: run)

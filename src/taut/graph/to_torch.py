@@ -6,13 +6,14 @@ Shapes are those that the graph declares, save the batch: ``follows_batch`` tell
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from taut.graph.ir import Graph, Value
+from taut.graph.torch_ops.base import Modes, Run
 from taut.graph.torch_ops.program import Program, Step, compile_graph
 from taut.graph.torch_ops.tensors import to_array, to_tensor, torch_dtype
 from taut.graph.torch_ops.weights import with_own_statistics
@@ -78,6 +79,21 @@ class TorchGraph(nn.Module):
                 if name not in wanted:
                     values.pop(name)
         return {name: values[self._keys.get(name, name)] for name in wanted}
+
+    def wrap(self, node: str, around: Callable[[Run], Run]) -> None:
+        """Let a node be computed by ``around(run)``, where ``run`` is what computes it now, in both modes.
+
+        A run takes the tensors of the node's inputs and returns that of its output. Raises KeyError where
+        no such node runs at each call.
+        """
+        if all(step.node != node for step in self._steps):
+            raise KeyError(node)
+        self._steps = tuple(
+            replace(step, modes=Modes(around(step.modes.evaluate), around(step.modes.train)))
+            if step.node == node
+            else step
+            for step in self._steps
+        )
 
     def to_graph(self) -> Graph:
         """Return the graph with the current weights and running statistics, under the same names."""

@@ -16,16 +16,14 @@ import torch
 from taut.core.errors import BadInput
 from taut.core.move import Context, Form, Moved
 from taut.core.network import Network
-from taut.core.task import Task
 from taut.graph.ir import Graph
-from taut.graph.to_torch import TorchGraph, follows_batch, to_torch
+from taut.graph.to_torch import TorchGraph, to_torch
 from taut.measure.lock import wait_while_timing
 from taut.train.loop import Hooks, train
 from taut.train.recipe import Recipe
 from taut.train.store import Order, get_or_train
+from taut.train.trainable import why_untrainable
 
-MIN_SAMPLES = 1000
-"""Inputs in the train split; with fewer a student learns them by heart"""
 MEASURED_EPOCHS = 0.1
 
 
@@ -102,22 +100,9 @@ class _Watch:
 
 
 def _refuse_untrainable(network: Network, context: Context) -> None:
-    reason = _untrainable(network, context.task)
+    reason = why_untrainable(network, context.task)
     if reason is not None:
         raise BadInput(f"recover {network.name!r}", reason, "leave the move out")
-
-
-def _untrainable(network: Network, task: Task) -> str | None:
-    """Why a network cannot be trained on a task; None where it can."""
-    if task.train is None or task.is_random or len(task.train) < MIN_SAMPLES:
-        return f"needs at least {MIN_SAMPLES} real inputs in the train split"
-    if network.feedback:
-        return "the training loop does not feed recurrent state back"
-    if opaque := to_torch(network.graph).opaque:
-        return f"gradients stop at {opaque[0]!r}, which torch does not know"
-    if not follows_batch(network.graph):
-        return "the network fixes its batch of one"
-    return None
 
 
 @dataclass(frozen=True)
@@ -129,7 +114,7 @@ class RecoverKind:
 
     def offers(self, network: Network, context: Context) -> Sequence[Recover]:
         """Return the default recovery; none where the network cannot be trained on the task."""
-        if context.original is None or _untrainable(network, context.task) is not None:
+        if context.original is None or why_untrainable(network, context.task) is not None:
             return ()
         assert context.task.train is not None
         has_labels = context.task.loss is not None and context.task.train.has_targets
