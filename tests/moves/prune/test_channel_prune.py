@@ -11,8 +11,7 @@ from tests.moves.prune.toy_task import small_graph, small_network, toy_context
 from taut.core.errors import BadInput
 from taut.core.move import move_to_json
 from taut.graph.verify import verify
-from taut.moves.prune.channel_prune import KIND, ChannelPrune, best_units
-from taut.moves.prune.groups import Group
+from taut.moves.prune.channel_prune import KIND, ChannelPrune
 
 
 def test_apply_keeps_the_counts_and_leaves_the_network_alone(tmp_path: Path) -> None:
@@ -91,13 +90,6 @@ def test_touched_nodes_make_carry_or_read_the_group() -> None:
     assert touched["first"][-1] == "second"
     assert "second" in touched["second"]
     assert ChannelPrune().group_sizes(attention()) == {"query": 4}
-
-
-def test_best_units_leave_one_of_every_set_that_must_not_vanish() -> None:
-    group = Group("g", 6, (), subsets=((0, 1), (4, 5)))
-    scores = np.array([0.0, 0.1, 9.0, 8.0, 0.3, 0.2])
-    assert best_units(group, scores, 3) == [1, 2, 4]
-    assert best_units(group, scores, 1) == [1, 4]
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from tests.moves.prune.toy_task import small_graph, toy_context, toy_task
 
 from taut.graph import Graph
 from taut.graph.to_torch import to_torch
-from taut.moves.prune.groups import Channels, trace_channels
-from taut.moves.prune.importance import Importance, taylor_scores, unit_scores
+from taut.moves.prune.groups import Channels, Group, trace_channels
+from taut.moves.prune.importance import Importance, best_units, taylor_scores, unit_scores
 
 
 def _with_silent_unit(unit: int) -> Channels:
@@ -74,3 +74,10 @@ def test_taylor_scores_are_read_back_from_the_work_folder(tmp_path: Path) -> Non
     assert {name: score.tolist() for name, score in first.items()} == {
         name: score.tolist() for name, score in again.items()
     }
+
+
+def test_best_units_leave_one_of_every_set_that_must_not_vanish() -> None:
+    group = Group("g", 6, (), subsets=((0, 1), (4, 5)))
+    scores = np.array([0.0, 0.1, 9.0, 8.0, 0.3, 0.2])
+    assert best_units(group, scores, 3) == [1, 2, 4]
+    assert best_units(group, scores, 1) == [1, 4]

@@ -16,7 +16,7 @@ from taut.core.task import Task
 from taut.graph.ir import Graph
 from taut.moves.prune.cut import Kept, cut_channels
 from taut.moves.prune.groups import Channels, Group, trace_channels
-from taut.moves.prune.importance import Importance, unit_scores
+from taut.moves.prune.importance import Importance, best_units, unit_scores
 from taut.moves.prune.in_order import cut_and_refit_in_order
 from taut.moves.prune.reconstruct import cut_and_refit, stored_moments
 
@@ -47,11 +47,12 @@ class ChannelPrune:
         counts = _checked(self.keep, channels)
         self._refuse_without_inputs(context.task)
         scores = unit_scores(channels, Importance(self.importance), context)
-        kept = Kept.units(
-            channels,
-            {name: best_units(channels.by_name[name], scores[name], count) for name, count in counts.items()},
-        )
-        small = self._realised(kept, context)
+        units = {
+            name: best_units(channels.by_name[name], scores[name], count)
+            for name, count in counts.items()
+            if count < channels.by_name[name].size
+        }
+        small = self._realised(Kept.units(channels, units), len(units), context)
         gone = {node.name: () for node in network.graph if node.name not in small.by_name}
         return Moved(network.with_graph(small), NameMap(gone))
 
@@ -60,10 +61,10 @@ class ChannelPrune:
             way_out = "give data with a train split, or importance l1 without reconstruction"
             raise BadInput(f"prune on task {task.name!r}", "needs inputs to look at", way_out)
 
-    def _realised(self, kept: Kept, context: Context) -> Graph:
+    def _realised(self, kept: Kept, cut_groups: int, context: Context) -> Graph:
         if not self.reconstruct:
             return cut_channels(kept)
-        if len(self.keep) == 1:  # nothing before the readers changed: moments tell all, at once
+        if cut_groups <= 1:  # nothing before the readers changed: moments tell all, at once
             return cut_and_refit(kept, stored_moments(kept.channels, context))
         assert context.task.train is not None
         return cut_and_refit_in_order(kept, context.task.train, context.threads)
@@ -86,13 +87,6 @@ class ChannelPrune:
         sizes = self.group_sizes(graph).items()
         keep = ((name, self.rounded(size, share)) for name, size in sizes)
         return replace(self, keep=tuple(keep))
-
-
-def best_units(group: Group, scores: np.ndarray, count: int) -> list[int]:
-    """The highest scores, of every set that must not vanish at least the best; in order."""
-    must = {max(subset, key=lambda unit: scores[unit]) for subset in group.subsets}
-    rest = sorted(set(range(group.size)) - must, key=lambda unit: -scores[unit])
-    return sorted([*must, *rest][: max(count, len(must))])
 
 
 def _checked(keep: Sequence[tuple[str, int]], channels: Channels) -> dict[str, int]:

@@ -8,8 +8,8 @@ convolutions are all the same thing: atoms that were tied.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -95,6 +95,12 @@ class Channels:
 def prunable_groups(graph: Graph) -> tuple[Group, ...]:
     """Return the groups of a graph with known shapes, in the order of their first producers."""
     return trace_channels(graph).groups
+
+
+def without_groups(channels: Channels, nodes: Collection[str]) -> Channels:
+    """Return the channels without the groups that any of the nodes takes part in, which then stay whole."""
+    groups = tuple(group for group in channels.groups if not any(cut.node in nodes for cut in group.cuts))
+    return replace(channels, groups=groups)
 
 
 def group_widths(group: Group, device_multiple: int = 8) -> tuple[int, ...]:

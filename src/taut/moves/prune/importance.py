@@ -67,6 +67,13 @@ def weight_scores(channels: Channels, group: Group, importance: Importance) -> n
     return np.sum([norm / max(float(norm.mean()), 1e-12) for norm in norms], axis=0)
 
 
+def best_units(group: Group, scores: np.ndarray, count: int) -> list[int]:
+    """The highest scores, of every set that must not vanish at least the best; in order."""
+    must = {max(subset, key=lambda unit: scores[unit]) for subset in group.subsets}
+    rest = sorted(set(range(group.size)) - must, key=lambda unit: -scores[unit])
+    return sorted([*must, *rest][: max(count, len(must))])
+
+
 def _is_scale(channels: Channels, cut: Cut) -> bool:
     node = channels.graph.by_name[cut.node]
     return node.op == "BatchNormalization" and node.inputs[1] == cut.constant

@@ -15,7 +15,8 @@ def stored_arrays(
     folder: Path, made_from: str, names: Sequence[str], compute: Callable[[], Arrays]
 ) -> dict[str, np.ndarray]:
     """Return the named arrays from the folder, computing and writing them first where they are not there."""
-    file = folder / f"{hashlib.sha256(made_from.encode()).hexdigest()[:32]}.npz"
+    text = " ".join([made_from, *names])
+    file = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.npz"
     if not file.exists():
         arrays = compute()
         folder.mkdir(parents=True, exist_ok=True)
