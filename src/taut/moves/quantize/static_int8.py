@@ -28,7 +28,7 @@ from taut.moves.quantize.prepare import prepare
 from taut.moves.quantize.qdq import AFFINE, WeightQuantizer, write_qdq
 from taut.moves.quantize.ranges import Histogram, LeastSquares, MinMax, Percentile, RangeRule
 from taut.moves.quantize.schemes import QuantizationParameters, Scheme
-from taut.moves.quantize.targets import TARGETS
+from taut.moves.quantize.targets import TARGETS, target_named
 
 RANGES: Mapping[str, RangeRule] = {
     "minmax": MinMax(),
@@ -61,10 +61,7 @@ class StaticInt8:
     form = Form.GRAPH
 
     def __post_init__(self) -> None:
-        if self.target not in TARGETS:
-            raise BadInput(
-                f"target {self.target!r}", "has no integer kernels", f"one of: {', '.join(TARGETS)}"
-            )
+        target_named(self.target)
         if self.ranges not in RANGES:
             raise BadInput(f"ranges {self.ranges!r}", "are not known", f"one of: {', '.join(RANGES)}")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from taut.core.errors import BadInput
+
 MATRIX_PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 """Where integers save time; all other operators take part only to keep the codes flowing between these"""
 
@@ -36,3 +38,10 @@ TARGETS = {
         Target("integer", _SHARED | {"LeakyRelu", "ReduceMean", "Sigmoid"}, rescales_in_concat=False),
     )
 }
+
+
+def target_named(name: str) -> Target:
+    """Return a target; BadInput where there is none of that name."""
+    if name not in TARGETS:
+        raise BadInput(f"target {name!r}", "has no integer kernels", f"one of: {', '.join(TARGETS)}")
+    return TARGETS[name]
