@@ -84,8 +84,8 @@ class Host:
             window, before = self._window(done, end), now
             now = float(np.median(window))
             done, is_stable = done + len(window), now > before * (1 - _WARM_GAIN)
-        _wait_until_calm()
-        return {"runs": done, "stable": is_stable, "latency_ms": now}
+        calm = _wait_until_calm()
+        return {"latency_ms": now, "stable": is_stable, "calm": calm, "cpu_s": time.process_time()}
 
     def _window(self, start: int, end: float) -> list[float]:
         """Latencies in ms of as many runs as a warm-up window needs, at least one."""

@@ -103,10 +103,11 @@ class Child:
 
     def _line(self, what: str) -> bytes:
         assert self._process.stdout is not None
+        answers = select.poll()
+        answers.register(self._process.stdout, select.POLLIN)
         end = time.monotonic() + self.timeout_s
         while b"\n" not in self._unread:
-            ready, _, _ = select.select([self._process.stdout], [], [], max(0.0, end - time.monotonic()))
-            if not ready:
+            if not answers.poll(max(0.0, end - time.monotonic()) * 1000):
                 self._process.kill()
                 rule = f"did not answer {what!r} within {self.timeout_s:g} s{self._tail()}"
                 raise EnvironmentFailed(f"runner {self.name!r}", rule, _WAY_OUT)

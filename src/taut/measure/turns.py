@@ -47,10 +47,12 @@ class Player:
     latency_ms: float
     """Estimate after warm-up, which sizes its turns"""
     is_stable: bool
-    runs_per_turn: int = 1
-    burnt_s: float = 0.0
-    calmed_down: bool = True
+    """Whether it stopped getting faster during warm-up"""
+    calmed_down: bool
     """Whether its thread pools stopped spinning after every turn"""
+    burnt_s: float
+    """Processor time of its process so far"""
+    runs_per_turn: int
     turns: list[np.ndarray] = field(default_factory=list)
 
     def take_turn(self, start: int) -> np.ndarray:
@@ -211,5 +213,14 @@ def _seat(child: Child, limits: Limits) -> Player:
     open_ms = child.ask("open")["open_ms"]
     first_run_ms = child.ask("run", start=0, discard=0, count=1)["latency_ms"][0]
     warm = child.ask("warm", seconds=limits.warm_s)
-    runs = max(1, round(_TURN_MS / warm["latency_ms"]))
-    return Player(child.name, child, open_ms, first_run_ms, warm["latency_ms"], warm["stable"], runs)
+    return Player(
+        name=child.name,
+        child=child,
+        open_ms=open_ms,
+        first_run_ms=first_run_ms,
+        latency_ms=warm["latency_ms"],
+        is_stable=warm["stable"],
+        calmed_down=warm["calm"],
+        burnt_s=warm["cpu_s"],
+        runs_per_turn=max(1, round(_TURN_MS / warm["latency_ms"])),
+    )
