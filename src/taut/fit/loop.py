@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from taut.core.budget import Budget, Limit
+from taut.core.budget import Limit
 from taut.core.errors import BadInput
 from taut.core.figures import Measured
 from taut.core.measurement import Proof, Verdict
@@ -78,7 +78,7 @@ def run(problem: FitProblem, strategy: Strategy, folder: RunFolder, progress: Fi
     progress.stage("prove")
     proof = problem.stopwatch.prove(result_folder(folder, best), PROOF_S, progress)
     test = _test_quality(problem, folder, best)
-    broken, is_unproven = _broken(problem.budget, proof, test, best)
+    broken, is_unproven = _broken(problem, proof, test, best)
     keeps = problem.holds_limit
     main = main_quality(problem.judge)
     return Outcome(
@@ -87,7 +87,7 @@ def run(problem: FitProblem, strategy: Strategy, folder: RunFolder, progress: Fi
         test=test,
         broken=broken,
         is_unproven=is_unproven,
-        front=tuple(front(problem.trials, "p50", main.name, main.better)),
+        front=tuple(front(problem.trials, "ratio", main.name, main.better)),
         relaxations=tuple(relaxations(problem.trials, problem.budget, keeps)) if broken else (),
         was_interrupted=was_interrupted,
     )
@@ -150,13 +150,23 @@ def _test_quality(problem: FitProblem, folder: RunFolder, best: Trial) -> TestQu
     return TestQuality(judge.quality(original), judge.quality(outputs), drop, len(fed.items) * batch)
 
 
-def _broken(budget: Budget, proof: Proof, test: TestQuality, best: Trial) -> tuple[tuple[Limit, ...], bool]:
-    """Limits broken by the proof: latency by its upper 95% bound, quality by its point estimate."""
+def _broken(
+    problem: FitProblem, proof: Proof, test: TestQuality, best: Trial
+) -> tuple[tuple[Limit, ...], bool]:
+    """Limits that the proof breaks: latency by its upper bound, quality by its point estimate.
+
+    A share of the original's p50 is held by the upper bound of the paired ratio.
+    """
     figures = final_figures(proof, test, best)
-    broken = tuple(limit for limit in budget if not limit.holds(figures[limit.quantity.name]))
-    quality = [limit for limit in budget if limit.quantity.name in test.best]
-    proven = all(limit.holds(test.best.get(f"{limit.quantity.name}_bound", np.nan)) for limit in quality)
-    return broken, not broken and not proven
+    broken = []
+    for limit in problem.budget:
+        share = problem.share_of_p50(limit.quantity.name)
+        holds = limit.holds(figures[limit.quantity.name]) if share is None else proof.ratio.high <= share
+        if not holds:
+            broken.append(limit)
+    quality = [limit for limit in problem.budget if limit.quantity.name in test.best]
+    is_proven = all(limit.holds(test.best[f"{limit.quantity.name}_bound"]) for limit in quality)
+    return tuple(broken), not broken and not is_proven
 
 
 def final_figures(proof: Proof, test: TestQuality, best: Trial) -> dict[str, float]:

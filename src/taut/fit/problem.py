@@ -17,6 +17,7 @@ from taut.core.errors import EnvironmentFailed
 from taut.core.figures import Predicted
 from taut.core.move import Context, Plan
 from taut.core.network import Network
+from taut.core.quantities import P50
 from taut.core.strategy import Trial
 from taut.fit.judge import Judge, keeps
 from taut.fit.ledger import Ledger
@@ -55,7 +56,10 @@ class Listener:
 class FitProblem:
     """``taut.core.strategy.Problem`` over real measurements."""
 
+    asked: Budget
+    """As the user wrote it"""
     budget: Budget
+    """With every relative limit made absolute"""
     moves: Mapping[str, Any]
     keep: frozenset[str]
     realiser: Realiser
@@ -104,14 +108,17 @@ class FitProblem:
         return trial
 
     def _measure(self, key: str, plan: Plan, predicted: Mapping[str, Predicted]) -> Trial:
+        """Realise, time and judge; a plan that cannot be built or run is a result, a full disk is not."""
         started = time.monotonic()
         try:
             folder, _ = self.realiser.artifact(plan, key[:KEY_CHARACTERS])
+        except PlanFailed as error:
+            return _failed(key, plan, predicted, str(error), started)
+        try:
             costs = self.stopwatch.costs(folder)
             quality = self.judge.quality(self.stopwatch.outputs(folder, self.judge.fed.items))
-        except (PlanFailed, EnvironmentFailed) as error:
-            wall_s = time.monotonic() - started
-            return Trial(key, plan, {}, {}, predicted, None, error=str(error), wall_s=wall_s)
+        except EnvironmentFailed as error:
+            return _failed(key, plan, predicted, str(error), started)
         wall_s = time.monotonic() - started
         return Trial(key, plan, costs, quality, predicted, folder.name, wall_s=wall_s)
 
@@ -184,10 +191,21 @@ class FitProblem:
         return min(len(self.judge.fed.items), max(4, min(64, affordable)))
 
     def holds_limit(self, limit: Limit, trial: Trial) -> bool:
-        """Whether a limit holds: quality with its margin, costs by the upper end of their interval."""
-        if limit.quantity.name in trial.costs:
-            return limit.holds(trial.costs[limit.quantity.name].value)
+        """Whether a limit holds: quality with its margin, costs by their value.
+
+        A share of the original's p50 is judged by the ratio of the two in one race, which drift leaves alone.
+        """
+        name = limit.quantity.name
+        if (share := self.share_of_p50(name)) is not None:
+            return trial.value("ratio") <= share
+        if name in trial.costs:
+            return limit.holds(trial.value(name))
         return keeps(limit, trial.quality)
+
+    def share_of_p50(self, name: str) -> float | None:
+        """The share of the original's p50 that was asked for, if the quantity is p50 and a share was."""
+        asked = self.asked.limit_on(name)
+        return asked.value if asked is not None and asked.is_relative and name == P50.name else None
 
     def holds_quality(self, trial: Trial) -> bool:
         quality = [limit for limit in self.budget if limit.quantity.name in trial.quality]
@@ -195,6 +213,10 @@ class FitProblem:
 
     def holds(self, trial: Trial) -> bool:
         return trial.is_realised and all(self.holds_limit(limit, trial) for limit in self.budget)
+
+
+def _failed(key: str, plan: Plan, predicted: Mapping[str, Predicted], error: str, started_s: float) -> Trial:
+    return Trial(key, plan, {}, {}, predicted, error=error, wall_s=time.monotonic() - started_s)
 
 
 def _noise_power(output: np.ndarray, wanted: np.ndarray) -> float:

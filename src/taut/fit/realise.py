@@ -10,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from taut.core.errors import TautError
+from taut.core.errors import BadInput
 from taut.core.move import Context, Form, Moved, Plan
 from taut.core.network import Network
 from taut.graph.verify import verify
@@ -47,7 +47,7 @@ class Realiser:
         if not folder.exists():
             try:
                 save_artifact(moved.network, folder, self._record(plan, moved))
-            except (RuntimeError, ValueError, TautError) as error:
+            except (RuntimeError, ValueError, BadInput) as error:
                 raise PlanFailed(f"save: {error}") from error
         return folder, moved
 
@@ -76,6 +76,6 @@ class Realiser:
             verify(step.network.graph, kind)
         except (RuntimeError, ValueError, KeyError, IndexError, TypeError, NotImplementedError) as error:
             raise PlanFailed(f"{kind}: {type(error).__name__}: {error}") from error
-        except TautError as error:
+        except BadInput as error:
             raise PlanFailed(f"{kind}: {error}") from error
         return Moved(step.network, moved.names.then(step.names))

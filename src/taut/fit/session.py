@@ -109,6 +109,7 @@ class _Opening:
         stopwatch = self._stopwatch()
         judge = self._judge(stopwatch)
         problem = FitProblem(
+            asked=self.job.budget,
             budget=self.job.budget,
             moves=_allowed_moves(self.job.request),
             keep=_kept_nodes(self.job),

@@ -11,15 +11,24 @@ UNKNOWN_ERROR = 0.3
 
 
 class Correction:
-    """Ratio of measured to predicted, learned from the candidates realised so far."""
+    """Ratio of measured to predicted, learned from the candidates realised so far.
 
-    def __init__(self) -> None:
+    ``scale`` is the ratio before any: measured over predicted of what the tables were taken from.
+    """
+
+    def __init__(self, scale: float = 1.0) -> None:
+        self._scale = scale
         self._ratios: list[float] = []
         self._errors: list[float] = []
 
+    @property
+    def factor(self) -> float:
+        """What a raw prediction is multiplied by now: the median of the last three ratios."""
+        return median(self._ratios[-3:]) if self._ratios else self._scale
+
     def predicted(self, raw_ms: float) -> Predicted:
         """The corrected prediction, with the error of earlier predictions made before their measurement."""
-        value = raw_ms * (median(self._ratios[-3:]) if self._ratios else 1.0)
+        value = raw_ms * self.factor
         error = median(self._errors) if self._errors else UNKNOWN_ERROR
         return Predicted(value, value * (1 - error), value * (1 + error), "ms", error)
 

@@ -30,7 +30,7 @@ RESERVE_SHARE = 0.15
 
 @dataclass(frozen=True)
 class WidthTables:
-    """Time and loss of each group at each width."""
+    """Time and loss of each group at each width, the whole group first."""
 
     options: Mapping[str, Sequence[Option]]
     fixed_ms: float
@@ -40,6 +40,11 @@ class WidthTables:
         """Widths with the least loss within a time; None where the narrowest take longer."""
         chosen = multiple_choice(self.options, wanted_ms - self.fixed_ms)
         return None if chosen is None else {group: int(option.name) for group, option in chosen.items()}
+
+    @property
+    def full_ms(self) -> float:
+        """Time with every group whole."""
+        return self.fixed_ms + sum(options[0].cost for options in self.options.values())
 
     def predict_ms(self, widths: Mapping[str, int]) -> float:
         costs = {
@@ -79,12 +84,13 @@ class _Tools:
 
 def _descend(problem: Problem, tools: _Tools) -> Iterator[Plan]:
     """Recover each target for its share of the time, narrower while the quality holds, else in between."""
-    correction = Correction()
+    base_ms = tools.base.value("p50")
+    correction = Correction(scale=base_ms / tools.tables.full_ms)
     wanted, step, holding = _first_target(problem, tools.base), 0.5, 1.0
     epoch_s = _epoch_s(problem, tools)
     attempt = 0
     while problem.remaining_s() > 4 * epoch_s and step > 0.05:
-        kept = tools.tables.choose(wanted * tools.base.value("p50"))
+        kept = tools.tables.choose(wanted * base_ms / correction.factor)
         if kept is None:
             wanted = (wanted + holding) / 2
             step /= 2
@@ -135,7 +141,9 @@ def measure_tables(problem: Problem, prune: Any, base: Plan) -> WidthTables:
     touched = prune.touched_nodes(problem.network.graph)
     suffix = [move for move in base.moves if move.form is not Form.MODULE]
     times = {
-        share: problem.profile(Plan.of([replace(prune, keep=_uniform(prune, sizes, share)), *suffix]))
+        share: problem.profile(
+            Plan.of([replace(prune, keep=_uniform(prune, sizes, share), reconstruct=False), *suffix])
+        )
         for share in SHARES
     }
     owned = {node for group in sizes for node in touched[group]}
