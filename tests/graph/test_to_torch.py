@@ -198,6 +198,40 @@ def test_gradient_reaches_a_quantized_weight() -> None:
     torch.testing.assert_close(module.weights["w"].grad, torch.tensor([[1.0, 1.0], [2.0, 2.0]]))
 
 
+def recurrent_net() -> Graph:
+    """Operators that take several tensors of one type, which autocast hands over in two."""
+    gru = ("projected", "w", "r", "b", "", "state")
+    nodes = (
+        Node("project", "MatMul", ("x", "m"), ("projected",)),
+        Node("gru", "GRU", gru, ("all", "last"), {"hidden_size": 5, "linear_before_reset": 1}),
+        Node("flatten", "Squeeze", ("all",), ("flat",)),
+        Node("norm", "LayerNormalization", ("flat", "scale", "bias"), ("normal",)),
+        Node("slope", "PRelu", ("normal", "slopes"), ("sloped",)),
+        Node("row", "Reshape", ("last", "row_shape"), ("row",)),
+        Node("mix", "MatMul", ("row", "k"), ("mixed",)),
+        Node("write", "ScatterND", ("sloped", "place", "mixed"), ("y",)),
+    )
+    shapes = {"m": (3, 3), "w": (1, 15, 3), "r": (1, 15, 5), "b": (1, 30), "k": (5, 5)}
+    shapes |= {"scale": (5,), "bias": (5,), "slopes": (5,)}
+    constants = {name: random_array(*shape, seed=place) for place, (name, shape) in enumerate(shapes.items())}
+    constants |= {"row_shape": np.array([1, 5]), "place": np.array([[2]])}
+    inputs = (Value("x", "float32", (4, 1, 3)), Value("state", "float32", (1, 1, 5)))
+    return with_shapes(Graph("net", inputs, (Value("y", "float32", (4, 5)),), nodes, constants))
+
+
+def test_module_agrees_with_onnxruntime_on_a_recurrent_net() -> None:
+    assert assert_like_onnxruntime(recurrent_net()).opaque == ()
+
+
+def test_mixed_precision_trains_every_weight() -> None:
+    module = to_torch(recurrent_net()).train()
+    with torch.autocast("cpu", torch.bfloat16):
+        (y,) = module(torch.randn(4, 1, 3), torch.randn(1, 1, 5))
+    y.float().square().sum().backward()
+    assert set(module.weights) == {"m", "w", "r", "b", "k", "scale", "bias", "slopes"}
+    assert all(torch.isfinite(weight.grad).all() for weight in module.weights.values())
+
+
 # What torch does not know
 
 

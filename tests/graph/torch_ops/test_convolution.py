@@ -35,6 +35,7 @@ TRANSPOSES = [
     ((2, 4, 5, 6), (4, 3, 3, 3), {"strides": [2, 2], "pads": [0, 1, 1, 0], "output_padding": [1, 0]}),
     ((2, 4, 5, 6), (4, 2, 3, 3), {"group": 2, "dilations": [2, 1]}),
     ((2, 4, 5, 6), (4, 3, 3, 3), {"strides": [2, 2], "output_shape": [10, 12]}),
+    ((2, 4, 3, 3), (4, 3, 3, 3), {"strides": [3, 2], "output_shape": [10, 8]}),
     ((2, 4, 5, 6), (4, 3, 4, 4), {"strides": [2, 3], "auto_pad": "SAME_UPPER"}),
     ((2, 4, 5, 6), (4, 3, 4, 3), {"strides": [2, 2], "auto_pad": "SAME_LOWER"}),
     ((1, 4, 1, 33), (4, 4, 1, 5), {"strides": [1, 2], "pads": [0, 2, 0, 2], "group": 2}),

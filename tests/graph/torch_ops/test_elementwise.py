@@ -135,3 +135,8 @@ def test_large_arguments_do_not_lose_the_tail(op):
 
 def test_hardmax_stays_whole():
     check("Hardmax", normal(3, 4), is_opaque=True)
+
+
+def test_type_without_kernels_stays_whole():
+    numbers = np.array([1, 2, 3], np.uint32)
+    check("Max", numbers, numbers[::-1].copy(), flowing=(0, 1), is_opaque=True)

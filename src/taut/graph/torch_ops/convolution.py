@@ -43,10 +43,10 @@ def conv_transpose(site: Site) -> Run:
         )
 
     def run(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        full = convolve(x, weight, bias, stride, 0, extra, groups, dilation)
-        for axis, (before, after) in enumerate(_cuts(window, x.shape[2:], full.shape[2:], wanted), start=2):
-            full = full.narrow(axis, before, full.shape[axis] - before - after)
-        return full
+        full = convolve(x, weight, None, stride, 0, extra, groups, dilation)
+        cuts = _cuts(window, x.shape[2:], full.shape[2:], wanted)
+        whole = pad_sides(full, [(-before, -after) for before, after in cuts])
+        return whole if bias is None else whole + bias.reshape(-1, *[1] * window.rank)
 
     return run
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from taut.graph.onnx_types import DTYPE_NAMES
 from taut.graph.torch_ops.base import Builder, Run, Site
-from taut.graph.torch_ops.tensors import torch_dtype
+from taut.graph.torch_ops.tensors import is_tensor_type, torch_dtype
 
 
 def plain(function: Run) -> Builder:
@@ -103,8 +103,9 @@ def hard_sigmoid(site: Site) -> Run:
 
 
 def cast(site: Site) -> Run:
-    dtype = torch_dtype(DTYPE_NAMES[site.attribute("to")])
-    site.require(dtype is not None, "element type")
+    name = DTYPE_NAMES[site.attribute("to")]
+    site.require(is_tensor_type(name), f"type {name}")
+    dtype = torch_dtype(name)
     return lambda x: x.to(dtype)
 
 
@@ -132,6 +133,10 @@ def shrink(x: Tensor, bias: float, threshold: float) -> Tensor:
 
 def selu(x: Tensor, alpha: float, gamma: float) -> Tensor:
     return gamma * F.elu(x, alpha)
+
+
+def swish(x: Tensor, alpha: float) -> Tensor:
+    return x * torch.sigmoid(alpha * x)
 
 
 def celu(x: Tensor, alpha: float) -> Tensor:
@@ -196,6 +201,7 @@ OPERATORS: dict[str, Builder] = {
     "HardSigmoid": hard_sigmoid,
     "LeakyRelu": with_settings(F.leaky_relu, alpha=0.01),
     "Elu": with_settings(F.elu, alpha=1.0),
+    "Swish": with_settings(swish, alpha=1.0),
     "Celu": with_settings(celu, alpha=1.0),
     "Selu": with_settings(selu, alpha=1.67326319217681884765625, gamma=1.05070102214813232421875),
     "ThresholdedRelu": with_settings(thresholded_relu, alpha=1.0),

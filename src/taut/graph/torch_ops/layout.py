@@ -247,6 +247,7 @@ def depth_to_space(site: Site) -> Run:
 
 def space_to_depth(site: Site) -> Run:
     block = site.attribute("blocksize")
+    site.require(site.attribute("mode", "DCR") == "DCR", "order of channels")
 
     def run(x: Tensor) -> Tensor:
         batch, channels, height, width = x.shape

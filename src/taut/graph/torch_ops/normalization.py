@@ -73,7 +73,7 @@ def group_norm(site: Site) -> Run:
 
 def lp_norm(site: Site) -> Run:
     order, axis = site.attribute("p", 2), site.attribute("axis", -1)
-    return lambda x: F.normalize(x, order, axis, eps=0.0)
+    return lambda x: F.normalize(x, order, axis, eps=1e-30)  # only a vector of zeros is shorter
 
 
 def local_response_norm(site: Site) -> Run:

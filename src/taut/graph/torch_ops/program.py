@@ -80,13 +80,24 @@ def _compile_node(program: Program, graph: Graph, node: Node) -> None:
 def _build(program: Program, graph: Graph, node: Node) -> Run | Modes | Known | None:
     """What the table makes of a node; None where it has to stay whole."""
     builder = OPERATORS.get(f"{node.domain}:{node.op}" if node.domain else node.op)
-    held = all(is_tensor_type(program.known[name]) for name in node.inputs if name in program.known)
-    if builder is None or not held:
+    if builder is None or not _has_kernels(graph, node, program):
         return None
     try:
         return builder(Site(graph, node, program.known))
     except Unsupported:
         return None
+
+
+def _has_kernels(graph: Graph, node: Node, program: Program) -> bool:
+    """Whether torch has the types that the node reads; it can little but convert the wider unsigned ones."""
+    types = {value.dtype for name in node.inputs if (value := graph.value(name)) is not None}
+    types |= {str(program.known[name].dtype) for name in node.inputs if name in program.known}
+    is_converted = node.op in _CONVERSIONS or not _CONVERTED_ONLY & types
+    return is_converted and all(is_tensor_type(dtype) for dtype in types)
+
+
+_CONVERSIONS = ("Cast", "QuantizeLinear", "DequantizeLinear")
+_CONVERTED_ONLY = {"uint16", "uint32", "uint64"}
 
 
 def _fold(run: Run, node: Node, program: Program) -> list[np.ndarray]:

@@ -10,6 +10,13 @@ from torch import Tensor
 _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 
+_INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+_TYPES: dict[str, torch.dtype] = {
+    "bool": torch.bool,
+    **{name: getattr(torch, name) for name in (*_INTEGERS, "float16", "bfloat16", "float32", "float64")},
+}
+
+
 def to_tensor(array: np.ndarray) -> Tensor:
     """Return a tensor that owns its memory. Raises TypeError for a type that torch does not have."""
     if array.dtype == _BFLOAT16:
@@ -30,12 +37,11 @@ def is_float(array: np.ndarray) -> bool:
     return array.dtype == _BFLOAT16 or array.dtype in (np.float16, np.float32, np.float64)
 
 
-def is_tensor_type(array: np.ndarray) -> bool:
-    """Tell whether torch has the array's type; text, 4-bit integers and 8-bit floats stay in numpy."""
-    return array.dtype == _BFLOAT16 or (array.dtype.kind in "biuf" and array.dtype.isbuiltin == 1)
+def is_tensor_type(dtype: str) -> bool:
+    """Tell whether torch computes with numpy's type; text, 4-bit integers and 8-bit floats stay in numpy."""
+    return dtype in _TYPES
 
 
-def torch_dtype(numpy_name: str) -> torch.dtype | None:
-    """Return torch's type for numpy's name; None where it has none."""
-    found = getattr(torch, numpy_name, None)
-    return found if isinstance(found, torch.dtype) else None
+def torch_dtype(dtype: str) -> torch.dtype:
+    """Return torch's type for numpy's name."""
+    return _TYPES[dtype]
