@@ -108,11 +108,12 @@ def _play(
     pace_ms: np.ndarray, rng: np.random.Generator, slowdown: Slowdown, begin_ms: float
 ) -> tuple[np.ndarray, float]:
     """Medians (processes, rounds) of the turns of some rounds, and when they ended."""
-    order = rng.permuted(np.tile(np.arange(PROCESSES), (ROUNDS, 1)), axis=1).ravel()
-    turn_ends_ms = begin_ms + np.cumsum(pace_ms[order] * RUNS_PER_TURN + PAUSE_MS)
-    begins_ms = turn_ends_ms[:, None] - pace_ms[order][:, None] * np.arange(RUNS_PER_TURN, 0, -1)
-    jitter = np.exp(JITTER * rng.standard_normal(begins_ms.shape))
-    latency_ms = pace_ms[order][:, None] * slowdown(begins_ms) * jitter
+    order = np.argsort(rng.random((ROUNDS, PROCESSES)), axis=1)
+    latency_ms = pace_ms[order].ravel()[:, None]
+    turn_ends_ms = begin_ms + np.cumsum(latency_ms * RUNS_PER_TURN + PAUSE_MS)
+    begins_ms = turn_ends_ms[:, None] - latency_ms * np.arange(RUNS_PER_TURN, 0, -1)
+    jitter = 1 + JITTER * rng.standard_normal(begins_ms.shape)
+    runs_ms = np.sort(latency_ms * slowdown(begins_ms) * jitter, axis=1)
     medians_ms = np.empty((PROCESSES, ROUNDS))
-    medians_ms[order, np.repeat(np.arange(ROUNDS), PROCESSES)] = np.median(latency_ms, axis=1)
+    medians_ms[order.ravel(), np.repeat(np.arange(ROUNDS), PROCESSES)] = runs_ms[:, RUNS_PER_TURN // 2]
     return medians_ms, float(turn_ends_ms[-1])

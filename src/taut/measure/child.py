@@ -1,8 +1,7 @@
 """The measured side: ``python -m taut.measure.child`` builds one Runner and obeys JSON lines.
 
 Standard output carries the protocol alone: what libraries print goes to standard error. The process pins
-itself to the cores it is given and dies with its parent. After each turn it answers only once its own
-thread pools have stopped spinning, for they would disturb the next runner's turn.
+itself to the cores it is given and dies with its parent, which keeps it stopped while others have their turn.
 
 Memory is the growth of the resident set: its peak since ``open`` less its size just before. What the
 runner's module had already imported by then is not counted, what ``open`` loads is.
@@ -32,11 +31,6 @@ from taut.core.runner import Item, Runner, RunnerSpec
 from taut.measure.exchange import load_items, save_arrays
 
 _PR_SET_PDEATHSIG = 1
-# A pool that spins burns its cores; 10% of one core is far below that and above what idling costs.
-_CALM_SHARE = 0.1
-_CALM_PAUSE_S = 0.001
-# Intel OpenMP's blocktime is 200 ms, the longest spin of the pools we know.
-_CALM_LIMIT_S = 0.3
 # A warm-up window must outlast the clock's jitter and hold enough runs for a median.
 _WINDOW_S = 0.02
 _WINDOW_RUNS = 3
@@ -84,8 +78,8 @@ class Host:
             window, before = self._window(done, end), now
             now = float(np.median(window))
             done, is_stable = done + len(window), now > before * (1 - _WARM_GAIN)
-        calm = _wait_until_calm()
-        return {"latency_ms": now, "stable": is_stable, "calm": calm, "cpu_s": time.process_time()}
+        # The least, for it sizes the turns, which a busy moment must not shrink.
+        return {"latency_ms": min(window), "stable": is_stable, "cpu_s": time.process_time()}
 
     def _window(self, start: int, end: float) -> list[float]:
         """Latencies in ms of as many runs as a warm-up window needs, at least one."""
@@ -100,7 +94,7 @@ class Host:
         """Run ``discard`` untimed and ``count`` timed items, cycling from item ``start``."""
         self._timed(start - discard, discard)
         latency_ms = self._timed(start, count)
-        return {"latency_ms": latency_ms, "calm": _wait_until_calm(), "cpu_s": time.process_time()}
+        return {"latency_ms": latency_ms, "cpu_s": time.process_time()}
 
     def _timed(self, start: int, count: int) -> list[float]:
         chosen = [self.items[(start + index) % len(self.items)] for index in range(count)]
@@ -179,17 +173,6 @@ def _die_with(parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before we asked
         sys.exit(1)
-
-
-def _wait_until_calm() -> bool:
-    """Wait until this process burns no processor time any more; False where it never stops."""
-    end = time.perf_counter() + _CALM_LIMIT_S
-    while time.perf_counter() < end:
-        begin, burnt = time.perf_counter(), time.process_time()
-        time.sleep(_CALM_PAUSE_S)
-        if time.process_time() - burnt < _CALM_SHARE * (time.perf_counter() - begin):
-            return True
-    return False
 
 
 def _reset_peak() -> None:

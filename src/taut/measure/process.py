@@ -32,6 +32,9 @@ _POOL_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS",
 class Child:
     """One process with one runner, from entering the context to leaving it.
 
+    It is stopped except while it works on an answer: thread pools spin for up to 50 ms after a run, and would
+    burn the cores on which the next runner is being timed.
+
     with Child("new", spec, items_file, cores=(0, 1)) as child:
         child.ask("start")                  # build the runner; until then several may boot side by side
         child.ask("open")
@@ -67,6 +70,7 @@ class Child:
         assert self._process.stdin is not None and self._process.stdout is not None
         with suppress(BrokenPipeError):
             self._process.stdin.close()
+        self._process.send_signal(signal.SIGCONT)
         self._end()
         self._process.stdout.close()
         self._complaints.close()
@@ -77,12 +81,19 @@ class Child:
 
     def ask(self, command: str, **arguments: Any) -> Mapping[str, Any]:
         """Send a command and wait for its answer; EnvironmentFailed if there is none, or an error."""
+        self._process.send_signal(signal.SIGCONT)
         self._send(command, {"do": command, **arguments})
         reply: Mapping[str, Any] = json.loads(self._line(command))
+        self._stop()
         if "error" in reply:
             rule = f"failed to {command}: {reply['error']}"
             raise EnvironmentFailed(f"runner {self.name!r}", rule, _WAY_OUT)
         return reply
+
+    def _stop(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+        if hasattr(os, "waitid"):  # not on every system; there the signal is on its way
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def _setup(self) -> Mapping[str, Any]:
         return {

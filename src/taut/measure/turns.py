@@ -1,8 +1,8 @@
 """Runners take turns on the same cores, each in a process of its own, in random order within each round.
 
 A turn is a block of back-to-back runs. Its first runs, which find caches and branch predictors full of the
-others' work and thread pools asleep, are discarded; the child answers only when its pools are calm, and
-only then does the next turn begin. So steady state means: warm caches, calls without a pause between them.
+others' work, are discarded; whoever does not have the turn is stopped. So steady state means: warm caches,
+calls without a pause between them.
 """
 
 from __future__ import annotations
@@ -48,8 +48,6 @@ class Player:
     """Estimate after warm-up, which sizes its turns"""
     is_stable: bool
     """Whether it stopped getting faster during warm-up"""
-    calmed_down: bool
-    """Whether its thread pools stopped spinning after every turn"""
     burnt_s: float
     """Processor time of its process so far"""
     runs_per_turn: int
@@ -59,7 +57,6 @@ class Player:
         """Run one block from item ``start`` and return its latencies in ms."""
         reply = self.child.ask("run", start=start, discard=self._discard, count=self.runs_per_turn)
         self.burnt_s = reply["cpu_s"]
-        self.calmed_down = self.calmed_down and reply["calm"]
         return np.array(reply["latency_ms"])
 
     @property
@@ -180,7 +177,6 @@ class Table:
             "peak_resident_bytes": memory["peak_bytes"],
             "runs_per_turn": player.runs_per_turn,
             "warm_up_was_stable": player.is_stable,
-            "pools_calmed_down": player.calmed_down,
             "machine_never_quiet": self.patience.is_over,
         }
         latency_ms = np.concatenate(player.turns) if player.turns else np.empty(0)
@@ -220,7 +216,6 @@ def _seat(child: Child, limits: Limits) -> Player:
         first_run_ms=first_run_ms,
         latency_ms=warm["latency_ms"],
         is_stable=warm["stable"],
-        calmed_down=warm["calm"],
         burnt_s=warm["cpu_s"],
         runs_per_turn=max(1, round(_TURN_MS / warm["latency_ms"])),
     )
