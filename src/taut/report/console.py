@@ -76,7 +76,7 @@ def _basis(data: ReportData) -> Iterator[str]:
         found = data.proof.ratio
         yield (
             f"ratio {number(found.value, 4)} ({interval(found)}, {found.kind}): "
-            f"{speed(found.value, data.proof.verdict)} over {data.proof.pairs} paired rounds, "
+            f"{speed(found.value, data.proof.verdict)} over {data.proof.pairs} pairs of processes, "
             f"noise floor {percent(data.proof.noise_floor)}"
         )
     if data.floor is not None:

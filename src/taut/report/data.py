@@ -57,7 +57,7 @@ class ProofRow:
 
     ratio: Measured
     pairs: int
-    """Rounds in which both took a turn"""
+    """Pairs of fresh processes that took turns; each pair gave one ratio"""
     noise_floor: float
     """Half-width of the ratio's interval of a runner against itself: 0.01 is 1%"""
     verdict: str

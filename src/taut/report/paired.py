@@ -23,12 +23,12 @@ def ratio(data: ReportData) -> Html | None:
     ratios = paired_ratios(proof)
     low, high = usual_range(ratios)
     outside = int(np.sum((ratios < low) | (ratios > high)))
-    beyond = f" {outside} of the {len(ratios)} runs drawn lie beyond the edges." if outside else ""
+    beyond = f" {outside} of the {len(ratios)} pairs of runs drawn lie beyond the edges." if outside else ""
     return section(
         "Best against original, in pairs",
         note(
-            f"Runs of both sides, taken in turns in {proof.pairs} paired rounds; 1 would be no change. The "
-            "blue band is the interval of the ratio. This machine's noise floor is "
+            f"Runs of both sides, taken in turns by {proof.pairs} pairs of processes; 1 would be no change. "
+            "The blue band is the interval of the ratio. This machine's noise floor is "
             f"{percent(proof.noise_floor)} either way.{beyond}"
         ),
         chart,
@@ -104,7 +104,7 @@ def evidence(data: ReportData) -> Html | None:
     rows = [
         row(head_cell("verdict on speed"), cell(data.proof.verdict)),
         row(head_cell("ratio best / original"), figure_cell(data.proof.ratio)),
-        row(head_cell("paired rounds"), cell(f"{data.proof.pairs:,}")),
+        row(head_cell("pairs of fresh processes"), cell(f"{data.proof.pairs:,}")),
         row(head_cell("noise floor"), cell(percent(data.proof.noise_floor), element("small", "measured"))),
     ]
     chart = samples_chart(data.proof)
