@@ -26,7 +26,7 @@ from taut.fit.problem import Clock, FitProblem, Listener, salt_of
 from taut.fit.realise import Realiser
 from taut.fit.request import Request
 from taut.fit.stopwatch import Stopwatch
-from taut.graph.verify import verify
+from taut.graph.verify import InvariantBroken, verify
 from taut.measure import Limits
 from taut.moves import MOVES, plan_from_json
 from taut.tasks.quality import quality_quantities, refuse_drop_without_labels
@@ -69,7 +69,7 @@ def identity(job: Job) -> Mapping[str, Any]:
 def begin(job: Job, folder: RunFolder, listener: Listener) -> FitProblem:
     """Do the preflight and return the problem; the original is its first trial."""
     check_memory(job.network)
-    verify(job.network.graph, "import")
+    _refuse_broken(job.network)
     device = local_device()
     context = Context(
         task=job.task,
@@ -144,6 +144,14 @@ class _Opening:
             stopwatch, fed.items
         )
         return make_judge(self.job.task, self.job.network, fed, batch, reference)
+
+
+def _refuse_broken(network: Network) -> None:
+    """Raise BadInput where the network breaks an invariant before anything was done to it."""
+    try:
+        verify(network.graph, "import")
+    except InvariantBroken as error:
+        raise BadInput(network.name, str(error), "repair the model, or export it again") from error
 
 
 def _values(trial: Trial) -> dict[str, float]:
