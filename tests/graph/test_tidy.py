@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from small_nets import parse, random_inputs, residual_net, run
 
 from taut.graph import Graph
@@ -88,6 +89,22 @@ def test_gather_of_some_places_stays() -> None:
         y = GatherND (x, places)
     }""")
     assert ops(graph) == ["GatherND"]
+
+
+@pytest.mark.parametrize(
+    ("split", "sizes"), [("int64 split = {2}", [2, 2, 1]), ("int64[2] split = {1, 4}", [1, 4])]
+)
+def test_split_into_a_sequence_is_a_split_into_values(split: str, sizes: list[int]) -> None:
+    graph = tidied(f"""net (float[2, 5] x) => (float[2, m] y, float[2, k] z)
+        <{split}, int64 zero = {{0}}, int64 last = {{-1}}> {{
+        parts = SplitToSequence <axis = 1> (x, split)
+        first = SequenceAt (parts, zero)
+        end = SequenceAt (parts, last)
+        y = Neg (first)
+        z = Abs (end)
+    }}""")
+    assert ops(graph) == ["Split", "Neg", "Abs"]
+    assert graph.constants[graph.nodes[0].inputs[1]].tolist() == sizes
 
 
 def test_bias_of_zeros_made_by_the_exporter_goes() -> None:

@@ -299,6 +299,20 @@ def test_constants_made_for_one_sample_follow_the_batch() -> None:
     torch.testing.assert_close(module(x)[0], torch.cat([module(sample[None])[0] for sample in x]))
 
 
+def test_reshape_follows_a_batch_that_is_not_its_first_axis() -> None:
+    graph = with_shapes(
+        parse("""net (float[1, 5, 4] x) => (float[n, m, k] y)
+            <int64[4] sides = {5, 1, 2, 2}, int64[3] joined = {5, 1, 4}> {
+            turned = Transpose <perm = [1, 0, 2]> (x)
+            a = Reshape (turned, sides)
+            b = Transpose <perm = [0, 1, 3, 2]> (a)
+            c = Reshape (b, joined)
+            y = Transpose <perm = [1, 0, 2]> (c)
+        }""")
+    )
+    assert follows_batch(graph)
+
+
 @pytest.mark.parametrize(
     "body",
     [

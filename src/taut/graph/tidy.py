@@ -19,7 +19,7 @@ def tidy(graph: Graph) -> Graph:
     stated = set(graph.constants)
     graph = _without_copies(_with_plain_casts(_with_known_shapes(graph)))
     graph = fold_constants(_with_named_transposes(graph))
-    return _without_zero_biases(_with_plain_gathers(graph), stated)
+    return _without_zero_biases(_with_plain_splits(_with_plain_gathers(graph)), stated)
 
 
 def _with_known_shapes(graph: Graph) -> Graph:
@@ -60,6 +60,41 @@ def _takes_all(graph: Graph, node: Node) -> bool:
         return False
     axes = source.static_shape[: places.shape[-1]]
     return np.array_equal(places.reshape(-1, places.shape[-1]), np.indices(axes).reshape(len(axes), -1).T)
+
+
+def _with_plain_splits(graph: Graph) -> Graph:
+    """A split into a sequence whose entries are all taken by number is a split into values."""
+    edit = Editor(graph)
+    for node in graph:
+        sizes = _split_sizes(graph, node) if node.op == "SplitToSequence" else None
+        takers = graph.consumers(node.outputs[0])
+        if sizes is None or not all(_is_taken_by_number(graph, taker) for taker in takers):
+            continue
+        parts = [edit.fresh(f"{node.outputs[0]}.{place}") for place in range(len(sizes))]
+        for taker in takers:
+            part = parts[int(graph.constants[taker.inputs[1]])]
+            edit.redirect(taker.outputs[0], part)
+        shape = edit.set_constant(edit.fresh(f"{node.outputs[0]}.sizes"), np.array(sizes))
+        inputs, attributes = (node.inputs[0], shape), {"axis": node.attributes.get("axis", 0)}
+        edit.change(node.name, op="Split", inputs=inputs, outputs=tuple(parts), attributes=attributes)
+    return edit.graph()
+
+
+def _split_sizes(graph: Graph, node: Node) -> list[int] | None:
+    """Sizes of the parts: listed, or all of one size but for the last; None where they are not known."""
+    source = graph.value(node.inputs[0])
+    given = graph.constants.get(node.inputs[1]) if len(node.inputs) > 1 else None
+    if given is None or source is None or not source.is_static:
+        return None
+    if given.ndim:
+        return [int(size) for size in given]
+    whole, part = source.static_shape[node.attributes.get("axis", 0)], int(given)
+    return [min(part, whole - start) for start in range(0, whole, part)]
+
+
+def _is_taken_by_number(graph: Graph, node: Node) -> bool:
+    is_output = graph.is_output(node.outputs[0])
+    return node.op == "SequenceAt" and node.inputs[1] in graph.constants and not is_output
 
 
 def _without_copies(graph: Graph) -> Graph:

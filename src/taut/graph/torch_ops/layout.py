@@ -1,8 +1,8 @@
 """Operators that move, repeat or cut elements: reshape, transpose, slice, pad, split, expand.
 
-Reshape follows a batch of another size than the graph declares: where the count of elements differs from
-the declared one, the first axis of the target takes the difference. ``follows_batch`` in ``to_torch`` says
-whether a whole graph gives per-sample results that way.
+Reshape follows a batch of another size than the graph declares: the axis of the target that begins where
+the differing axis of the input does takes the difference. ``follows_batch`` in ``to_torch`` says whether a
+whole graph gives per-sample results that way.
 """
 
 from __future__ import annotations
@@ -27,8 +27,21 @@ def reshape(site: Site) -> Run:
         read = site.integers(1)
         return lambda x, shape: x.reshape(_target(x.shape, read(shape), is_zero_kept))
     count, target = math.prod(declared), _without_minus_one(declared, _target(declared, wanted, is_zero_kept))
-    other_batch = (-1, *target[1:])
-    return lambda x, *_shape: x.reshape(target if x.numel() == count else other_batch)
+
+    def run(x: Tensor, *_shape: Tensor) -> Tensor:
+        return x.reshape(target if x.numel() == count else _followed(x.shape, declared, target))
+
+    return run
+
+
+def _followed(shape: Sequence[int], declared: Sequence[int], target: Sequence[int]) -> list[int]:
+    """The target for an input one of whose axes has another size than declared."""
+    places = zip(shape, declared, strict=True)
+    axis = next(place for place, (size, stated) in enumerate(places) if size != stated)
+    outer = math.prod(declared[:axis])
+    begins = [math.prod(target[:place]) for place in range(len(target))]
+    taking = begins.index(outer) if outer in begins else sum(begin < outer for begin in begins) - 1
+    return [-1 if place == taking else size for place, size in enumerate(target)]
 
 
 def _wanted_shape(site: Site) -> list[int] | None:
