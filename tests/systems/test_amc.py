@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from taut.core.system import Scale
+from taut.systems.amc import SETUPS, SYSTEM, _reward_figures, experiment
+
+
+@pytest.fixture(autouse=True)
+def _never_paused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever times on this machine meanwhile must not stop the tests."""
+    for module in ("taut.moves.distill.recover", "taut.systems.amc"):
+        monkeypatch.setattr(f"{module}.wait_while_timing", lambda: None)
+
+
+def test_smoke_experiment_cuts_times_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("taut.systems.amc.store_folder", lambda: tmp_path / "nets")
+    first = experiment(Scale.SMOKE, tmp_path / "work")
+    assert len(first.relations) == 9
+    (row,) = first.rows
+    assert row["macs"]["amc"] <= 0.5 * row["macs"]["dense"]
+    assert row["macs"]["uniform"] <= 0.5 * row["macs"]["dense"]
+    assert all(0 < median < 1000 for medians in row["latency_ms"].values() for median in medians)
+    monkeypatch.setattr("taut.systems.amc.search_widths", None)
+    monkeypatch.setattr("taut.train.store.train", None)
+    (again,) = experiment(Scale.SMOKE, tmp_path / "work").rows
+    assert again["widths"] == row["widths"]
+    assert again["accuracy_tuned"] == row["accuracy_tuned"]
+
+
+def test_gain_of_rewards_is_in_standard_errors() -> None:
+    figures = _reward_figures([1.0, 3.0, 1.0, 3.0] + [4.0, 6.0] * 15, warmup=4)
+    assert figures["random"] == 2.0
+    assert figures["last"] == 5.0
+    assert figures["gain_in_standard_errors"] == pytest.approx(3 / (1 / 4 + 1 / 30) ** 0.5)
+
+
+def test_full_scale_keeps_to_the_catalogue() -> None:
+    full = SETUPS[Scale.FULL]
+    assert full.search.episodes <= 250
+    assert len(full.seeds) == 3
+    assert SYSTEM.number == 1
