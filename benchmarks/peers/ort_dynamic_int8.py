@@ -1,0 +1,27 @@
+"""onnxruntime's dynamic quantization: int8 weights, activations quantized as they come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from onnxruntime.quantization import quantize_dynamic
+
+from peers.base import Case
+from peers.ort_static_int8 import preprocess
+from taut.core.runner import RunnerSpec
+
+
+@dataclass(frozen=True)
+class OrtDynamicInt8:
+    """``quant_pre_process``, then ``quantize_dynamic``."""
+
+    name: str = "ort dynamic int8"
+    packages: tuple[str, ...] = ("onnx", "onnxruntime")
+
+    def prepare(self, case: Case, folder: Path) -> RunnerSpec:
+        """Quantize every operator that the tool knows."""
+        ready, target = folder / "ready.onnx", folder / "int8.onnx"
+        preprocess(case.file, ready)
+        quantize_dynamic(ready, target)
+        return case.spec("OnnxRuntimeRunner", target)
