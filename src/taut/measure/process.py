@@ -1,7 +1,7 @@
 """The parent's handle on one measured process: start it, ask it, and say clearly how it failed.
 
 A crash, a hang and an error inside the process all become ``EnvironmentFailed`` with the end of what the
-process wrote to standard error. It is killed on every way out.
+process wrote to standard error. It ends on every way out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from taut.core.runner import RunnerSpec
 
 _TAIL_BYTES = 600
 _CLOSE_TIMEOUT_S = 5.0
-_POOL_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TBB_NUM_THREADS")
+_POOL_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass
@@ -52,6 +52,7 @@ class Child:
     _unread: bytes = field(default=b"", init=False, repr=False)
 
     def __enter__(self) -> Child:
+        setup = _as_line(self._setup())
         self._complaints = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "taut.measure.child"],
@@ -62,12 +63,14 @@ class Child:
             process_group=0,  # Ctrl-C is the parent's to handle
         )
         with suppress(EnvironmentFailed):  # dead already: the first answer that is awaited says why
-            self._send("boot", self._setup())
+            self._send("boot", setup)
         return self
 
-    def __exit__(self, *_exception: object) -> None:
-        """End the process: its input ends, then by force."""
+    def __exit__(self, kind: type[BaseException] | None, *_exception: object) -> None:
+        """End the process: by the end of its input, in an emergency by force."""
         assert self._process.stdin is not None and self._process.stdout is not None
+        if kind is not None:
+            self._process.kill()
         with suppress(BrokenPipeError):
             self._process.stdin.close()
         self._process.send_signal(signal.SIGCONT)
@@ -82,7 +85,7 @@ class Child:
     def ask(self, command: str, **arguments: Any) -> Mapping[str, Any]:
         """Send a command and wait for its answer; EnvironmentFailed if there is none, or an error."""
         self._process.send_signal(signal.SIGCONT)
-        self._send(command, {"do": command, **arguments})
+        self._send(command, _as_line({"do": command, **arguments}))
         reply: Mapping[str, Any] = json.loads(self._line(command))
         self._stop()
         if "error" in reply:
@@ -104,10 +107,10 @@ class Child:
             "cores": list(self.cores),
         }
 
-    def _send(self, what: str, message: Mapping[str, Any]) -> None:
+    def _send(self, what: str, line: bytes) -> None:
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.write(line)
             self._process.stdin.flush()
         except BrokenPipeError:
             raise self._death(what) from None
@@ -152,6 +155,10 @@ class Child:
 
 
 _WAY_OUT = "run it alone to see why, or leave it out"
+
+
+def _as_line(message: Mapping[str, Any]) -> bytes:
+    return json.dumps(message).encode() + b"\n"
 
 
 def _environment(threads: int) -> dict[str, str]:
