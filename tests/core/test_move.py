@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taut.core.device import Device
-from taut.core.move import Context, Form, Moved, NameMap, Plan, apply_plan, move_to_json
+from taut.core.move import Context, Form, Moved, NameMap, Plan, apply_plan, describe_move, move_to_json
 from taut.core.network import MAIN, Network, Part, Run, Stage
 from taut.core.task import ArraySplit, Sealed, Task
 
@@ -140,3 +140,21 @@ def test_network_copies_share_nothing_that_changed() -> None:
 def test_network_without_its_entry_is_refused() -> None:
     with pytest.raises(ValueError, match="entry 'main'"):
         Network("net", {"head": Part("graph")})
+
+
+@dataclass(frozen=True)
+class _Tuned:
+    nodes: tuple[str, ...] | None = None
+    ranges: str = "minmax"
+    bits: int = 8
+    kind = "tuned"
+    form = Form.GRAPH
+
+
+def test_move_is_described_by_what_differs_from_its_defaults() -> None:
+    assert describe_move(_Tuned()) == "tuned"
+    assert describe_move(_Tuned(ranges="mse", bits=4)) == "tuned mse bits=4"
+
+
+def test_long_settings_are_left_out_of_a_description() -> None:
+    assert describe_move(_Tuned(nodes=tuple(f"conv{index}" for index in range(20)))) == "tuned"

@@ -57,6 +57,9 @@ def _follow(names: tuple[str, ...], later: NameMap) -> tuple[str, ...]:
     return tuple(dict.fromkeys(followed))
 
 
+LONGEST_WORD = 40
+"""Of a setting that is shown in a label; lists of nodes are longer"""
+
 Progress = Callable[[str, float], None]
 """(what is being done, share done 0..1)"""
 
@@ -116,6 +119,19 @@ class MoveKind(Protocol):
 def move_to_json(move: Any) -> dict[str, Any]:
     """Return ``{"move": kind, "settings": {...}}`` of a dataclass move."""
     return {"move": move.kind, "settings": _plain(dataclasses.asdict(move))}
+
+
+def describe_move(move: Any) -> str:
+    """Call a move by its own label, else by its kind and the plain settings that are not the default."""
+    if label := getattr(move, "label", None):
+        return str(label)
+    changed = [
+        (field.name, getattr(move, field.name))
+        for field in dataclasses.fields(move)
+        if getattr(move, field.name) != field.default
+    ]
+    words = [value if isinstance(value, str) else f"{name}={value}" for name, value in changed]
+    return " ".join([move.kind, *(word for word in words if len(word) <= LONGEST_WORD)])
 
 
 def _plain(value: Any) -> Any:

@@ -77,7 +77,7 @@ class Problem(Protocol):
         ...
 
     def rank(self, plans: Sequence[Plan]) -> list[tuple[Plan, float]]:
-        """Time plans against the original, quality unseen: (plan, ratio), fastest first, failures left out."""
+        """Time plans against the original, quality unseen: (plan, ratio), fastest first, no failures."""
         ...
 
     def profile(self, plan: Plan) -> Mapping[str, float]:

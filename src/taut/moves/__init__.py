@@ -15,6 +15,7 @@ MOVES.register("fold", "taut.moves.fold:KIND")
 MOVES.register("int8", "taut.moves.quantize.static_int8:KIND")
 MOVES.register("dynamic_int8", "taut.moves.quantize.dynamic_int8:KIND")
 MOVES.register("weight_only", "taut.moves.quantize.weight_only:KIND")
+MOVES.register("qat", "taut.moves.quantize.qat:KIND", extra="train")
 MOVES.register("prune", "taut.moves.prune.channel_prune:KIND", extra="train")
 MOVES.register("recover", "taut.moves.distill.recover:KIND", extra="train")
 

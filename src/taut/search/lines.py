@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from taut.core.move import Form, Plan
+from taut.core.move import Form, Plan, describe_move
 from taut.core.strategy import Problem, Trial
 
 NEAR_FRONT = 1.15
@@ -17,7 +17,7 @@ MOST_JUDGED = 4
 
 def lines(problem: Problem) -> Iterator[Plan]:
     """Evaluate the fastest settings of each runtime and precision, then whole-network recipes on the best."""
-    settings = [Plan.of([move], _label(move)) for move in offers(problem, "runtime")]
+    settings = [Plan.of([move], describe_move(move)) for move in offers(problem, "runtime")]
     ranked = problem.rank(settings)
     for plan in _worth_judging(ranked):
         problem.evaluate(plan)
@@ -36,7 +36,7 @@ def recipes(problem: Problem, settings: Sequence[Plan]) -> list[Plan]:
         for move in offers(problem, name)
     ]
     return [
-        setting.with_move(move, f"{_label(move)}, {setting.label}")
+        setting.with_move(move, f"{describe_move(move)}, {setting.label}")
         for setting in settings
         for move in whole
         if suits(move, setting)
@@ -92,7 +92,3 @@ def _worth_judging(ranked: Sequence[tuple[Plan, float]]) -> list[Plan]:
         if plan.moves and ratio <= 2 * front:
             families.setdefault(family(plan), plan)
     return list(dict.fromkeys([*near, *families.values()]))
-
-
-def _label(move: object) -> str:
-    return getattr(move, "label", None) or type(move).__name__

@@ -24,6 +24,8 @@ SHARES = (1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25)
 """Of each group's channels"""
 TARGETS = (0.8, 0.65, 0.5, 0.4)
 """Wanted time, as a share of the best unpruned plan"""
+LEAST_EPOCHS = 2
+"""Of the whole network, that must fit into the remaining time for another recovery"""
 RESERVE_SHARE = 0.15
 """Of the remaining time, kept for what follows the last recovery"""
 
@@ -89,7 +91,7 @@ def _descend(problem: Problem, tools: _Tools) -> Iterator[Plan]:
     wanted, step, holding = _first_target(problem, tools.base), 0.5, 1.0
     epoch_s = _epoch_s(problem, tools)
     attempt = 0
-    while problem.remaining_s() > 4 * epoch_s and step > 0.05:
+    while problem.remaining_s() > LEAST_EPOCHS * epoch_s and step > 0.05:
         kept = tools.tables.choose(wanted * base_ms / correction.factor)
         if kept is None:
             wanted = (wanted + holding) / 2
