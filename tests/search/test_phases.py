@@ -1,0 +1,173 @@
+"""The phases of the default strategy on problems with planted truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from planted import Int8, Kind, Planted, Prune, Recover, Settings, move_of
+
+from taut.core.move import Form, Plan
+from taut.search.knapsack import Knapsack
+from taut.search.lines import lines
+from taut.search.placement import placements
+from taut.search.regions import regions
+from taut.search.widths import widths
+
+_RUNTIMES = Kind("runtime", Form.RUN, (Settings("onnxruntime"), Settings("openvino"), Settings("torch")))
+_INT8 = Kind("int8", Form.GRAPH, (Int8(), Int8(target="openvino")))
+_PACE = {"onnxruntime": 1.0, "openvino": 0.8, "torch": 9.0}
+
+
+def _pace(plan: Plan) -> float:
+    setting = move_of(plan, "runtime")
+    return 1.0 if setting is None else _PACE[setting.runtime]
+
+
+def test_lines_judge_the_fastest_setting_and_leave_slow_ones_unjudged() -> None:
+    problem = Planted(_pace, lambda _plan: 0.0, {"runtime": _RUNTIMES})
+    list(lines(problem))
+    judged = {move_of(trial.plan, "runtime").runtime for trial in problem.trials[1:]}
+    assert "openvino" in judged
+    assert "torch" not in judged
+
+
+def test_lines_offer_a_recipe_only_to_the_runtime_it_was_written_for() -> None:
+    problem = Planted(_pace, lambda _plan: 0.0, {"runtime": _RUNTIMES, "int8": _INT8})
+    list(lines(problem))
+    pairs = [(move_of(t.plan, "int8"), move_of(t.plan, "runtime")) for t in problem.trials]
+    assert any(int8 is not None for int8, _ in pairs)
+    assert all(int8.target == setting.runtime for int8, setting in pairs if int8 is not None)
+
+
+# conv1 is slower in int8, conv2 ruins the quality in int8; conv0 and conv3 gain.
+_FLOAT_MS = {"conv0": 1.0, "conv1": 1.0, "conv2": 1.0, "conv3": 1.0}
+_INT8_MS = {"conv0": 0.4, "conv1": 1.5, "conv2": 0.4, "conv3": 0.4}
+
+
+def _lowered(plan: Plan) -> set[str]:
+    move = move_of(plan, "int8")
+    if move is None:
+        return set()
+    return set(_FLOAT_MS if move.nodes is None else move.nodes)
+
+
+def _times(plan: Plan) -> Mapping[str, float]:
+    return {node: (_INT8_MS if node in _lowered(plan) else _FLOAT_MS)[node] for node in _FLOAT_MS}
+
+
+def test_placements_lower_exactly_the_nodes_that_gain_and_keep_the_quality() -> None:
+    problem = Planted(
+        cost_ms=lambda plan: sum(_times(plan).values()),
+        drop_of=lambda plan: 5.0 if "conv2" in _lowered(plan) else 0.0,
+        moves={"int8": Kind("int8", Form.GRAPH, (Int8(),))},
+        profiles=_times,
+        losses=lambda plan: 1.0 if "conv2" in _lowered(plan) else 0.01,
+    )
+    list(placements(problem, [Plan()]))
+    assert _lowered(problem.fastest_kept().plan) == {"conv0", "conv3"}
+
+
+def test_placements_predict_every_candidate_before_it_is_measured() -> None:
+    problem = Planted(
+        cost_ms=lambda plan: 2 * sum(_times(plan).values()),
+        drop_of=lambda _plan: 5.0,
+        moves={"int8": Kind("int8", Form.GRAPH, (Int8(),))},
+        profiles=_times,
+        losses=lambda plan: 0.1 * len(_lowered(plan)),
+    )
+    list(placements(problem, [Plan()]))
+    candidates = problem.trials[1:]
+    assert candidates
+    assert all("p50" in trial.predicted for trial in candidates)
+
+
+def test_placements_leave_kept_nodes_alone() -> None:
+    problem = Planted(
+        cost_ms=lambda plan: sum(_times(plan).values()),
+        drop_of=lambda _plan: 0.0,
+        moves={"int8": Kind("int8", Form.GRAPH, (Int8(),))},
+        profiles=_times,
+        keep=frozenset({"conv0"}),
+    )
+    list(placements(problem, [Plan()]))
+    assert "conv0" not in _lowered(problem.fastest_kept().plan)
+
+
+def test_regions_take_the_fastest_cut_that_keeps_the_quality() -> None:
+    cuts = tuple(Settings("openvino", "bfloat16", (f"v{index}",)) for index in range(1, 4))
+    # Only the cut at v2 keeps the quality: it is not monotone in the cut.
+    problem = Planted(
+        cost_ms=lambda plan: 1.0 if not plan.moves else 0.5 + 0.1 * int(plan.moves[0].until[0][1]),
+        drop_of=lambda plan: 0.0 if not plan.moves or plan.moves[0].until == ("v2",) else 3.0,
+        moves={"regions": Kind("regions", Form.RUN, cuts)},
+    )
+    list(regions(problem))
+    assert problem.fastest_kept().plan.moves[0].until == ("v2",)
+    assert (
+        len(problem.trials) == 3
+    )  # the original, v1 which breaks, v2 which holds; v3 is slower and not tried
+
+
+def _kept(plan: Plan) -> Mapping[str, int]:
+    move = move_of(plan, "prune")
+    return dict.fromkeys(("conv0", "conv1", "conv2"), 16) | dict(move.keep if move else ())
+
+
+def _pruned_times(plan: Plan) -> Mapping[str, float]:
+    widths_ = _kept(plan)
+    feeds = {"conv0": 3, "conv1": widths_["conv0"], "conv2": widths_["conv1"], "conv3": widths_["conv2"]}
+    makes = {**widths_, "conv3": 16}
+    return {node: feeds[node] * makes[node] / 256 for node in feeds}
+
+
+# Channels of conv0 are dear, those of conv2 cost nothing to lose.
+_WEIGHT = {"conv0": 1.0, "conv1": 0.1, "conv2": 0.0}
+
+
+def _lost(plan: Plan) -> float:
+    return sum(_WEIGHT[group] * (16 - kept) for group, kept in _kept(plan).items())
+
+
+def _pruning_problem(text: str = "drop<=1", seconds: float = 100.0) -> Planted:
+    return Planted(
+        cost_ms=lambda plan: sum(_pruned_times(plan).values()),
+        drop_of=_lost,
+        moves={
+            "prune": Kind("prune", Form.MODULE, (Prune(),)),
+            "recover": Kind("recover", Form.MODULE, (Recover(),)),
+        },
+        profiles=_pruned_times,
+        losses=_lost,
+        text=text,
+        seconds=seconds,
+    )
+
+
+def test_widths_cut_the_channels_that_cost_least_quality() -> None:
+    problem = _pruning_problem()
+    list(widths(problem))
+    best = problem.fastest_kept()
+    kept = _kept(best.plan)
+    assert best.value("p50") < problem.trials[0].value("p50")
+    assert kept["conv0"] == 16
+    assert kept["conv2"] < 16
+
+
+def test_widths_stop_at_the_first_candidate_within_the_budget() -> None:
+    whole_ms = sum(_pruned_times(Plan()).values())
+    problem = _pruning_problem(f"p50<={0.85 * whole_ms}ms, drop<=1")
+    list(widths(problem))
+    assert [problem.holds(trial) for trial in problem.trials].index(True) == len(problem.trials) - 1
+
+
+def test_widths_do_not_begin_a_recovery_that_cannot_end_in_time() -> None:
+    problem = _pruning_problem(seconds=2.0)
+    list(widths(problem))
+    assert len(problem.trials) == 1
+
+
+def test_knapsack_stops_before_training_when_the_budget_is_met() -> None:
+    problem = _pruning_problem("p50<=1s, drop<=1")
+    problem.moves = {**problem.moves, "runtime": _RUNTIMES}
+    list(Knapsack().search(problem))
+    assert all(move_of(trial.plan, "prune") is None for trial in problem.trials)
