@@ -24,6 +24,8 @@ class Net:
     seed: int = 0
     nodes: list[Node] = field(default_factory=list)
     constants: dict[str, np.ndarray] = field(default_factory=dict)
+    values: dict[str, Value] = field(default_factory=dict)
+    """Types that onnx cannot infer"""
 
     def node(self, op: str, *inputs: str, outputs: int = 1, name: str = "", **attributes: Any) -> Any:
         name = name or f"{op.lower()}{len(self.nodes)}"
@@ -61,7 +63,9 @@ class Net:
     def graph(self, output: str, shape: tuple[int, ...] = (1, 3, 6, 6), result: int = 5) -> Graph:
         inputs = (Value("image", "float32", shape),)
         outputs = (Value(output, "float32", (1, result)),)
-        return with_shapes(Graph("net", inputs, outputs, tuple(self.nodes), self.constants))
+        opsets = {"": 21}  # from 21 on GroupNormalization has a factor per channel
+        nodes = tuple(self.nodes)
+        return with_shapes(Graph("net", inputs, outputs, nodes, self.constants, self.values, opsets))
 
 
 def run(graph: Graph, seed: int = 0) -> np.ndarray:
@@ -183,6 +187,65 @@ def attention(heads: int = 4, width: int = 3) -> Graph:
     out = net.node("MatMul", merged, net.weight("out.weight", features, 8), name="out")
     pooled = net.node("ReduceMean", net.node("Add", out, "image"), net.constant("axes", [1]), keepdims=0)
     return net.graph(net.linear(pooled, 8, 5, "head"), shape=(1, 6, 8))
+
+
+def fused_attention(heads: int = 4, width: int = 3) -> Graph:
+    """The same with one matrix for query, key and value, whose heads are told apart by a reshape."""
+    net, features = Net(), heads * width
+    made = net.node("MatMul", "image", net.weight("qkv.weight", 8, 3 * features), name="query")
+    apart = net.node("Reshape", made, net.constant("split", np.array([1, 6, 3, heads, width])))
+    stacked = net.node("Transpose", apart, perm=[2, 0, 3, 1, 4])
+    query, key, value = (
+        net.node("Gather", stacked, net.constant(f"index{place}", np.array(place)), axis=0)
+        for place in range(3)
+    )
+    turned = net.node("Transpose", key, perm=[0, 1, 3, 2])
+    scores = net.node("Softmax", net.node("MatMul", query, turned), axis=-1)
+    mixed = net.node("Transpose", net.node("MatMul", scores, value), perm=[0, 2, 1, 3])
+    merged = net.node("Reshape", mixed, net.constant("merge", np.array([1, 6, features])))
+    out = net.node("MatMul", merged, net.weight("out.weight", features, 8), name="out")
+    pooled = net.node("ReduceMean", net.node("Add", out, "image"), net.constant("axes", [1]), keepdims=0)
+    return net.graph(net.linear(pooled, 8, 5, "head"), shape=(1, 6, 8))
+
+
+def with_transposed_convolution() -> Graph:
+    """Upsampling by a transposed convolution, then by pixels (6 channels of 2x2), then by repetition."""
+    net = Net()
+    data = net.node("Relu", net.conv("image", (8, 3), "stem"))
+    weight, bias = net.weight("up.weight", 8, 12, 2, 2), net.weight("up.bias", 12)
+    data = net.node("Relu", net.node("ConvTranspose", data, weight, bias, name="up", strides=[2, 2]))
+    data = net.node("DepthToSpace", net.conv(data, (24, 12), "pixels"), blocksize=2, mode="DCR")
+    sizes = net.constant("sizes", np.array([1, 6, 48, 48]))
+    data = net.node("Resize", data, "", "", sizes, mode="nearest")
+    pooled = net.node("Flatten", net.node("GlobalAveragePool", data), axis=1)
+    return net.graph(net.linear(pooled, 6, 5, "head"))
+
+
+def with_computed_shape() -> Graph:
+    """A flatten by a shape that is taken from the value itself, as exporters write it."""
+    net = Net()
+    data = net.node("Relu", net.conv("image", (8, 3), "stem"))
+    batch = net.node("Gather", net.node("Shape", data), net.constant("first", np.array([0])), axis=0)
+    target = net.node("Concat", batch, net.constant("rest", np.array([8 * 36])), axis=0)
+    return net.graph(net.linear(net.node("Reshape", data, target), 8 * 36, 5, "head"))
+
+
+def with_group_norm() -> Graph:
+    """GroupNormalization of 4 groups, then the same spelled out with reshapes."""
+    net = Net()
+    data = net.conv("image", (8, 3), "stem")
+    scale, bias = net.weight("norm.scale", 8), net.weight("norm.bias", 8)
+    normed = net.node("GroupNormalization", data, scale, bias, num_groups=4)
+    net.values[normed] = Value(normed, "float32", (1, 8, 6, 6))
+    data = net.node("Relu", normed)
+    data = net.conv(data, (8, 8), "second")
+    grouped = net.node("Reshape", data, net.constant("apart", np.array([1, 4, -1])))
+    ones = [net.constant(name, np.full(4, fill, np.float32)) for name, fill in (("ones", 1), ("none", 0))]
+    normed = net.node("InstanceNormalization", grouped, *ones)
+    data = net.node("Reshape", normed, net.constant("together", np.array([1, 8, 6, 6])))
+    data = net.node("Mul", data, net.weight("factor", 8, 1, 1))
+    pooled = net.node("Flatten", net.node("GlobalAveragePool", data), axis=1)
+    return net.graph(net.linear(pooled, 8, 5, "head"))
 
 
 def layouts_agree(channels: Channels, layout: Layout, name: str) -> bool:

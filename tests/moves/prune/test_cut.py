@@ -1,11 +1,24 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.moves.prune.prune_nets import Net, attention, depthwise, random_nets, run, with_zeros
+from tests.moves.prune.prune_nets import (
+    Net,
+    attention,
+    depthwise,
+    fused_attention,
+    random_nets,
+    run,
+    with_computed_shape,
+    with_group_norm,
+    with_transposed_convolution,
+    with_zeros,
+)
 
 from taut.graph import Graph
+from taut.graph.costs import total_costs
 from taut.graph.shapes import with_shapes
 from taut.graph.verify import verify
 from taut.moves.prune.cut import Kept, cut_channels
@@ -45,12 +58,34 @@ def test_recorded_shapes_after_cutting_are_those_that_are_inferred(graph: Graph)
     }
 
 
-def test_cutting_heads_without_values_leaves_outputs_unchanged() -> None:
-    channels = trace_channels(attention())
-    zeroed = with_zeros(channels, {"query": {0, 2}})
-    small = cut_channels(Kept.units(zeroed, {"query": [1, 3]}))
-    assert small.constants["query.weight"].shape == (8, 6)
+@pytest.mark.parametrize(
+    ("graph", "group", "zeros"),
+    [
+        (attention(), "query", {0, 2}),
+        (fused_attention(), "query", {1, 3}),
+        (with_transposed_convolution(), "up", {0, 5, 11}),
+        (with_transposed_convolution(), "pixels", {2, 3}),
+        (with_computed_shape(), "stem", {0, 4, 7}),
+    ],
+)
+def test_cutting_zero_units_of_special_groups_leaves_outputs_unchanged(
+    graph: Graph, group: str, zeros: set[int]
+) -> None:
+    channels = trace_channels(graph)
+    zeroed = with_zeros(channels, {group: zeros})
+    small = cut_channels(Kept.units(zeroed, {group: set(range(channels.by_name[group].size)) - zeros}))
+    assert total_costs(small).macs < total_costs(graph).macs
+    verify(small, "prune")
     np.testing.assert_allclose(run(small), run(zeroed.graph), rtol=1e-4, atol=1e-5)
+
+
+def test_group_norms_lose_as_many_channels_in_every_group() -> None:
+    channels = trace_channels(with_group_norm())
+    assert {group.name: group.size for group in channels.groups} == {"stem": 2, "second": 4}
+    small = cut_channels(Kept.units(channels, {"stem": [1], "second": [0, 3]}))
+    assert small.constants["norm.scale"].shape == (4,)
+    verify(small, "prune")
+    assert np.isfinite(run(small)).all()
 
 
 def test_cutting_shrinks_weights_and_the_number_of_groups() -> None:

@@ -135,10 +135,18 @@ def _feeds_attention(trace: Tracer, node: Node) -> bool:
             for reader in trace.graph.consumers(value):
                 if reader.op == "MatMul" and not any(name in trace.graph.constants for name in reader.inputs):
                     return True
-                if reader.op in _WITHIN_ATTENTION and reader.name not in seen:
+                is_passed = reader.op in _WITHIN_ATTENTION or _keeps_wide_axes(trace, reader)
+                if is_passed and reader.name not in seen:
                     seen.add(reader.name)
                     waiting.append(reader)
     return False
+
+
+def _keeps_wide_axes(trace: Tracer, node: Node) -> bool:
+    """Whether a Reshape only adds or removes axes of size 1."""
+    shapes = [trace.shape(name) or () for name in (node.inputs[0], node.outputs[0])]
+    before, after = ([size for size in shape if size != 1] for shape in shapes)
+    return node.op == "Reshape" and before == after
 
 
 def transpose(trace: Tracer, node: Node) -> list[Layout]:
