@@ -73,7 +73,7 @@ def test_scaled_channels_are_multiples_of_eight_and_not_much_less(
 @pytest.mark.parametrize(
     ("name", "parameters", "macs"),
     [
-        ("digits-cnn", 77_290, 2_116_224),
+        ("digits-cnn", 306_122, 8_426_752),
         ("resnet20-cifar10", 272_474, 40_813_184),
         ("mobilenetv2-half-cifar10", 535_370, 25_501_824),
     ],

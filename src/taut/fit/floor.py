@@ -15,6 +15,18 @@ NAMED_NODES = 5
 
 
 @dataclass(frozen=True)
+class Profiled:
+    """Kernel times in ms by node of one realised plan, and its measured p50."""
+
+    times: Mapping[str, float]
+    p50_ms: float
+
+    def scaled(self) -> dict[str, float]:
+        total = sum(self.times.values()) or 1.0
+        return {name: ms * self.p50_ms / total for name, ms in self.times.items()}
+
+
+@dataclass(frozen=True)
 class FloorFigure:
     """The floor, and the nodes that make most of it."""
 
@@ -29,12 +41,13 @@ class FloorFigure:
         return f"{text}; {names} alone take {share:.3g} ms" if names else text
 
 
-def floor_of(profiles: Sequence[Mapping[str, float]], trials: Sequence[Trial]) -> FloorFigure:
-    """Sum the least time of each node over the profiles of whole networks; channels uncut.
+def floor_of(profiled: Sequence[Profiled], trials: Sequence[Trial]) -> FloorFigure:
+    """Sum the least time of each node over the profiles of whole networks.
 
-    A profiler slows kernels down, so a profile is scaled to what its network really took.
+    A profiler slows kernels down, so each profile is scaled to what its network really took.
     """
     error = held_out_error(trials)
+    profiles = [one.scaled() for one in profiled]
     names = {name for profile in profiles for name in profile}
     least = {name: min(profile.get(name, 0.0) for profile in profiles if name in profile) for name in names}
     figures = {name: _predicted(ms, error) for name, ms in least.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -79,7 +79,6 @@ def run(problem: FitProblem, strategy: Strategy, folder: RunFolder, progress: Fi
     proof = problem.stopwatch.prove(result_folder(folder, best), PROOF_S, progress)
     test = _test_quality(problem, folder, best)
     broken, is_unproven = _broken(problem, proof, test, best)
-    keeps = problem.holds_limit
     main = main_quality(problem.judge)
     return Outcome(
         best=best,
@@ -88,7 +87,7 @@ def run(problem: FitProblem, strategy: Strategy, folder: RunFolder, progress: Fi
         broken=broken,
         is_unproven=is_unproven,
         front=tuple(front(problem.trials, "ratio", main.name, main.better)),
-        relaxations=tuple(relaxations(problem.trials, problem.budget, keeps)) if broken else (),
+        relaxations=_relaxations(problem, proof, best) if broken else (),
         was_interrupted=was_interrupted,
     )
 
@@ -115,6 +114,14 @@ def choose(problem: FitProblem) -> Trial:
     name = "final/" + "-".join(trial.key[:8] for trial in finalists)
     ratios: Mapping[str, float] = problem.fact(name, lambda: _final_race(problem, finalists))
     return min(finalists, key=lambda trial: ratios.get(trial.key, np.inf))
+
+
+def _relaxations(problem: FitProblem, proof: Proof, best: Trial) -> tuple[Relaxation, ...]:
+    """What would have to give; of the best its proven upper bound counts, not an earlier race."""
+    upper = p50(proof.new).high
+    proven = replace(best, costs={**best.costs, "p50": Measured(upper, upper, upper, "ms", proof.pairs)})
+    trials = [proven if trial.key == best.key else trial for trial in problem.trials]
+    return tuple(relaxations(trials, problem.budget, problem.holds_limit))
 
 
 def _final_race(problem: FitProblem, finalists: Sequence[Trial]) -> dict[str, float]:
@@ -178,6 +185,11 @@ def final_figures(proof: Proof, test: TestQuality, best: Trial) -> dict[str, flo
 def proven_costs(proof: Proof, best: Trial) -> dict[str, Measured]:
     """Cost figures of the best, latencies from the proof."""
     return {**best.costs, "p50": p50(proof.new), "p99": p99(proof.new)}
+
+
+def original_costs(outcome: Outcome, original: Trial) -> dict[str, Measured]:
+    """Cost figures of the original, latencies from the same proof."""
+    return {**original.costs, "p50": p50(outcome.proof.old), "p99": p99(outcome.proof.old)}
 
 
 def copy_best(folder: RunFolder, best: Trial) -> None:

@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from taut.core.budget import Limit
 from taut.core.figures import Figure, Measured
 from taut.core.strategy import Trial
-from taut.fit.floor import FloorFigure, floor_of
+from taut.fit.floor import FloorFigure, Profiled, floor_of
 from taut.fit.folder import RunFolder
-from taut.fit.loop import Outcome, final_figures, main_quality, proven_costs
+from taut.fit.loop import Outcome, final_figures, main_quality, original_costs, proven_costs
 from taut.fit.problem import PROFILED_ITEMS, FitProblem
 from taut.fit.result import verdict_line
 from taut.fit.session import result_folder
 from taut.graph.costs import node_costs
-from taut.measure import p50, p99
 from taut.report.data import (
     BudgetRow,
     Floor,
@@ -52,7 +51,7 @@ def report_data(problem: FitProblem, outcome: Outcome, folder: RunFolder, comman
         layers=_layers(problem, outcome, folder),
         quality=_quality_row(problem, outcome),
         floor=Floor(floor_figure.describe(), floor_figure.heaviest),
-        environment={key: str(value) for key, value in outcome.proof.new.environment.items()},
+        environment=_shown(outcome.proof.new.environment),
         reproduce=Reproduce(command, problem.context.seed, dict(manifest.versions)),
         notes=_notes(problem, outcome),
     )
@@ -60,9 +59,12 @@ def report_data(problem: FitProblem, outcome: Outcome, folder: RunFolder, comman
 
 def floor(problem: FitProblem) -> FloorFigure:
     """The floor from everything that was profiled; the original is, if nothing else was."""
-    plans = [problem.trials[0].plan, *(trial.plan for trial in problem.trials if trial.is_realised)]
-    profiles = [times for plan in plans if (times := problem.known_profile(plan)) is not None]
-    return floor_of(profiles or [problem.profile(problem.trials[0].plan)], problem.trials)
+    original = problem.trials[0]
+    realised = [trial for trial in problem.trials if trial.is_realised]
+    known = [(problem.known_profile(trial.plan), trial.value("p50")) for trial in realised]
+    profiled = [Profiled(times, p50_ms) for times, p50_ms in known if times is not None]
+    fallback = [Profiled(problem.profile(original.plan), original.value("p50"))]
+    return floor_of(profiled or fallback, problem.trials)
 
 
 def _budget_row(limit: Limit, problem: FitProblem, outcome: Outcome) -> BudgetRow:
@@ -73,15 +75,17 @@ def _budget_row(limit: Limit, problem: FitProblem, outcome: Outcome) -> BudgetRo
     best: Figure = (
         costs[name] if name in costs else _quality_figure(test.best, name, limit.quantity.unit, test.samples)
     )
-    original: Figure | None = problem.trials[0].costs.get(name)
+    original: Figure | None = original_costs(outcome, problem.trials[0]).get(name)
     if original is None and name in test.original:
         original = _quality_figure(test.original, name, limit.quantity.unit, test.samples)
     return BudgetRow(limit.text, name, limit.value, original, best, limit.holds(value))
 
 
 def _quality_figure(quality: Mapping[str, float], name: str, unit: str, samples: int) -> Measured:
-    value, bound = quality[name], quality.get(f"{name}_bound", quality[name])
-    return Measured(value, min(value, bound), max(value, bound), unit, samples)
+    """A mean with its two-sided 90% interval, whose ends are the one-sided 95% bounds."""
+    value = quality[name]
+    margin = abs(quality.get(f"{name}_bound", value) - value)
+    return Measured(value, value - margin, value + margin, unit, samples)
 
 
 def _original_summary(problem: FitProblem, outcome: Outcome) -> Summary:
@@ -89,8 +93,8 @@ def _original_summary(problem: FitProblem, outcome: Outcome) -> Summary:
     quality = main_quality(problem.judge)
     return Summary(
         label=f"original, onnxruntime, {problem.context.threads} threads",
-        p50=p50(outcome.proof.old),
-        p99=p99(outcome.proof.old),
+        p50=original_costs(outcome, original)["p50"],
+        p99=original_costs(outcome, original)["p99"],
         peak_memory=original.costs["memory"],
         file=original.costs["file"],
         quality=_quality_figure(outcome.test.original, quality.name, quality.unit, outcome.test.samples),
@@ -124,6 +128,16 @@ def _proof_row(outcome: Outcome) -> ProofRow:
         old_ms=tuple(float(value) for value in old[:count:stride]),
         new_ms=tuple(float(value) for value in new[:count:stride]),
     )
+
+
+def _shown(environment: Mapping[str, object]) -> dict[str, str]:
+    """What a person reads of the environment: plain values and short lists; versions are shown elsewhere."""
+    plain = {key: value for key, value in environment.items() if isinstance(value, (str, int, float))}
+    lists = {key: value for key, value in environment.items() if isinstance(value, list)}
+    return {key: str(value) for key, value in plain.items()} | {
+        key: ", ".join(f"{item:.2f}" if isinstance(item, float) else str(item) for item in value)
+        for key, value in lists.items()
+    }
 
 
 def _trial_row(trial: Trial, problem: FitProblem, outcome: Outcome) -> TrialRow:

@@ -15,9 +15,8 @@ from taut.core.move import Plan
 from taut.core.strategy import Trial
 from taut.fit.floor import FloorFigure
 from taut.fit.folder import RunFolder
-from taut.fit.loop import Outcome, TestQuality, proven_costs
+from taut.fit.loop import Outcome, TestQuality, original_costs, proven_costs
 from taut.fit.problem import FitProblem
-from taut.measure import p50, p99
 from taut.report.data import ReportData
 
 _PACES = {
@@ -179,7 +178,7 @@ def finite(value: Any) -> Any:
 
 
 def _original(outcome: Outcome, original: Trial, main_quality: str) -> dict[str, Any]:
-    costs = {**original.costs, "p50": p50(outcome.proof.old), "p99": p99(outcome.proof.old)}
+    costs = original_costs(outcome, original)
     figures = {**outcome.test.original, main_quality: outcome.test.original[main_quality]}
     return _figures(costs, TestQuality({}, figures, None, outcome.test.samples), main_quality)
 

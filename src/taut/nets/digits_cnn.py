@@ -13,7 +13,7 @@ from taut.train.recipe import Recipe
 class DigitsCnn(nn.Module):
     """Stem, one residual block at 8x8, one at 4x4: (batch, 1, 8, 8) -> (batch, classes)."""
 
-    def __init__(self, channels: int = 32, classes: int = 10) -> None:
+    def __init__(self, channels: int = 64, classes: int = 10) -> None:
         super().__init__()
         self.conv = nn.Conv2d(1, channels, 3, padding=1, bias=False)
         self.bn = nn.BatchNorm2d(channels)
