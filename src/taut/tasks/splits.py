@@ -1,18 +1,39 @@
-"""Cutting samples into train, select and test (60/20/20) with a fixed seed, and hashing their content."""
+"""Cutting samples into train, select and test (60/20/20) by a fixed seed, taking some, hashing content."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
 from taut.core.errors import BadInput
+from taut.core.task import Batch, Split
 
 # Any number does, as long as it never changes: results of one version would not compare with another's.
 _SEED = 10
 MIN_SAMPLES = 5
 """Fewer leave a split empty"""
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Some of a split's samples."""
+
+    split: Split
+    chosen: np.ndarray
+    """Indices into the split"""
+
+    @property
+    def has_targets(self) -> bool:
+        return self.split.has_targets
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def take(self, indices: np.ndarray) -> Batch:
+        return self.split.take(self.chosen[indices])
 
 
 def cut(count: int, given: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

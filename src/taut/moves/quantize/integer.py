@@ -66,10 +66,15 @@ class IntegerProgram:
         """Return the real outputs."""
         return {name: self.outputs[name].parameters.dequantize(array) for name, array in codes.items()}
 
-    def _execute(self, codes: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def trace(self, codes: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the codes of every value on the way, by name; for few samples, all are held at once."""
         values = dict(codes)
         for step in self.steps:
             values[step.output] = step.kernel(*(values[name] for name in step.inputs))
+        return values
+
+    def _execute(self, codes: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        values = self.trace(codes)
         return {name: values[coded.name] for name, coded in self.outputs.items()}
 
 
