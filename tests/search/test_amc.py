@@ -24,7 +24,7 @@ from taut.moves.prune.channel_prune import KIND as PRUNE
 from taut.moves.prune.channel_prune import ChannelPrune
 from taut.moves.prune.groups import trace_channels
 from taut.moves.prune.macs import WidthCosts
-from taut.search.amc import Amc, AmcSettings, search_widths
+from taut.search.amc import Amc, AmcResult, AmcSettings, search_widths
 from taut.search.pruning_environment import PruningEnvironment, Wall
 
 
@@ -52,6 +52,11 @@ def test_search_is_the_same_for_the_same_seed() -> None:
     settings = AmcSettings(episodes=20, warmup=10)
     results = [search_widths(_environment(), settings, seed=5) for _ in range(2)]
     assert results[0] == results[1]
+
+
+def test_gain_of_rewards_is_in_standard_errors() -> None:
+    result = AmcResult({}, 6.0, (1.0, 3.0, 1.0, 3.0, *[4.0, 6.0] * 15))
+    assert result.gain_in_standard_errors(warmup=4) == pytest.approx(3 / (1 / 4 + 1 / 30) ** 0.5)
 
 
 @dataclass

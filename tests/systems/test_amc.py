@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from taut.core.system import Scale
-from taut.systems.amc import SETUPS, SYSTEM, _reward_figures, experiment
+from taut.systems.amc import SETUPS, SYSTEM, experiment
 
 
 @pytest.fixture(autouse=True)
@@ -28,13 +28,6 @@ def test_smoke_experiment_cuts_times_and_resumes(tmp_path: Path, monkeypatch: py
     (again,) = experiment(Scale.SMOKE, tmp_path / "work").rows
     assert again["widths"] == row["widths"]
     assert again["accuracy_tuned"] == row["accuracy_tuned"]
-
-
-def test_gain_of_rewards_is_in_standard_errors() -> None:
-    figures = _reward_figures([1.0, 3.0, 1.0, 3.0] + [4.0, 6.0] * 15, warmup=4)
-    assert figures["random"] == 2.0
-    assert figures["last"] == 5.0
-    assert figures["gain_in_standard_errors"] == pytest.approx(3 / (1 / 4 + 1 / 30) ** 0.5)
 
 
 def test_full_scale_keeps_to_the_catalogue() -> None:

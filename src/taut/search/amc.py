@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from taut.core.errors import BadInput
 from taut.core.move import Plan, Progress, no_progress
 from taut.core.strategy import Problem, Trial
@@ -52,6 +54,12 @@ class AmcResult:
     widths: Mapping[str, int]
     reward: float
     rewards: tuple[float, ...]
+
+    def gain_in_standard_errors(self, warmup: int, last: int = 30) -> float:
+        """Return how far the mean of the last rewards is above that of the random episodes."""
+        random, late = np.array(self.rewards[:warmup]), np.array(self.rewards[warmup:][-last:])
+        error = np.sqrt(random.var() / len(random) + late.var() / len(late))
+        return float((late.mean() - random.mean()) / max(error, 1e-9))  # 1e-9: all rewards alike
 
 
 def search_widths(

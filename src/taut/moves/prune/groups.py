@@ -180,7 +180,7 @@ def _assemble(trace: Tracer, layouts: dict[str, Layout]) -> Channels:
             _join(families, use.node, [atom for atom, why in zip(atoms, reasons, strict=True) if why is None])
     for family in families:
         if len(family.units) == 1:
-            skipped.setdefault(family.name, Skipped(family.name, "its channels can only be cut all at once"))
+            skipped.setdefault(family.name, Skipped(family.name, "can only be cut all at once"))
     families = [family for family in families if len(family.units) > 1]
     return Channels(
         trace.graph,
