@@ -14,16 +14,20 @@ Spinner = Callable[[int], RunnerSpec]
 SETTINGS = RaceSettings(seconds_each=0.1, at_once=2, limits=Limits(threads=1, warm_s=0.1, timeout_s=20))
 
 
+def sleeper(seconds: float) -> RunnerSpec:
+    return RunnerSpec("toy_runners:Sleeper", {"seconds": seconds})
+
+
 def failing(way: str, after: int) -> RunnerSpec:
     return RunnerSpec("toy_runners:Failing", {"way": way, "after": after})
 
 
-def test_candidates_are_ranked_and_failures_told(workload: Workload, spinner: Spinner) -> None:
+def test_candidates_are_ranked_and_failures_told(workload: Workload) -> None:
     specs = {
-        "original": spinner(10_000),
-        "quick": spinner(2000),
+        "original": sleeper(0.005),
+        "quick": sleeper(0.001),
         "broken": failing("raise", after=0),
-        "slow": spinner(50_000),
+        "slow": sleeper(0.03),
         "dying": failing("die", after=30),
     }
     results = race(specs, workload, SETTINGS)

@@ -35,6 +35,24 @@ class Spinner:
 
 
 @dataclass
+class Sleeper:
+    """Sleeps, which a busy machine stretches far less than computing."""
+
+    seconds: float
+    quantities: tuple[Quantity, ...] = (P50,)
+
+    def open(self) -> None:
+        time.sleep(0)
+
+    def run(self, _item: Item) -> Sample:
+        time.sleep(self.seconds)
+        return Sample({})
+
+    def close(self) -> None:
+        time.sleep(0)
+
+
+@dataclass
 class Remembering:
     """Adds up what it is given since the last start of a sequence."""
 
