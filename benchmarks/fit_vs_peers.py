@@ -28,7 +28,7 @@ from contest.compare import Settings, compare, identity, open_case
 from contest.results import Results, section, summary
 from models import MODELS
 from models.base import benchmark_cache
-from taut.core.errors import TautError
+from taut.core.errors import Exit, TautError
 from taut.devices.local import default_threads
 
 
@@ -45,14 +45,16 @@ def main() -> int:
     request = read_request(sys.argv[1:])
     request.settings.out.mkdir(parents=True, exist_ok=True)
     results = Results(request.settings.out / "results.json")
+    exit_code = Exit.YES
     for name in request.models:
         try:
             _compare_one(name, request.settings, results)
         except TautError as error:
             say(f"{name}: {error}")
             results.put(name, {"error": str(error)})
+            exit_code = error.exit_code
     print(json.dumps(summary(results.sections(), request.models)))
-    return 0
+    return int(exit_code)
 
 
 def read_request(words: Sequence[str]) -> Request:
@@ -63,8 +65,11 @@ def read_request(words: Sequence[str]) -> Request:
     parser.add_argument("--out", type=Path, default=Path("runs/fit_vs_peers"))
     parser.add_argument("--threads", type=int, default=default_threads(), help="of every line alike")
     given = parser.parse_args(words)
+    names = given.models.split(",")
+    if unknown := sorted(set(names) - set(MODELS)):
+        parser.error(f"--models {unknown[0]!r} is none of {', '.join(MODELS)}")
     settings = Settings(given.out.resolve(), given.search_time, given.threads)
-    return Request(given.models.split(","), settings)
+    return Request(names, settings)
 
 
 def _compare_one(name: str, settings: Settings, results: Results) -> None:

@@ -96,11 +96,13 @@ def _contested(subject: Subject, case: Case, entrants: Entrants, effort: Effort,
     limit = parse_budget(subject.budget, quality_quantities(case.task, case.network.graph.outputs)).limits[0]
     rows = measured_rows(contest, entrants, say)
     comparison = Comparison(subject.name, limit, len(contest.fed.items), rows)
-    best, own = comparison.best_peer(), entrants.specs.get(TAUT)
-    if best is None or own is None:
+    if TAUT not in entrants.specs:
         return comparison
-    say(f"proving taut against {best.line}")
-    return replace(comparison, proof=contest.proof(entrants.specs[best.line], own))
+    proofs = {}
+    for rival in comparison.contenders():
+        say(f"proving taut against {rival.line}")
+        proofs[rival.line] = contest.proof(entrants.specs[rival.line], entrants.specs[TAUT])
+    return replace(comparison, proofs=proofs)
 
 
 def measured_rows(contest: Contest, entrants: Entrants, say: Say) -> list[Row]:

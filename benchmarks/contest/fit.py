@@ -76,10 +76,9 @@ def _run(words: Sequence[str], folder: Path) -> dict[str, Any]:
         )
         try:
             _, status, usage = os.wait4(process.pid, 0)
-        except BaseException:
-            process.kill()
-            raise
-    process.returncode = os.waitstatus_to_exitcode(status)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        finally:
+            process.kill()  # where we are interrupted; one that has ended is left alone
     if process.returncode not in _WITH_RESULT:
         rule = f"ended without a result, exit code {process.returncode}"
         raise EnvironmentFailed("taut " + " ".join(words), rule, "see its message above")

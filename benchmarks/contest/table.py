@@ -12,6 +12,9 @@ from taut.core.measurement import Proof
 from taut.fit.result import finite
 
 TAUT = "taut"
+NEARLY = 1.05
+"""Lines within 5% of the fastest may be the fastest: Taut is proven against each, the worst result counts."""
+MOST_CONTENDERS = 3
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,23 @@ class Comparison:
     limit: Limit
     samples: int
     rows: Sequence[Row]
-    proof: Proof | None = None
+    proofs: Mapping[str, Proof] = field(default_factory=dict)
+    """Of Taut against each contender, by line"""
 
-    def best_peer(self) -> Row | None:
-        """The fastest of the others that holds quality."""
-        holding = [row for row in self.rows if row.line != TAUT and row.holds(self.limit)]
-        return min(holding, key=lambda row: row.ratio.value if row.ratio else float("inf"), default=None)
+    def contenders(self) -> list[Row]:
+        """The fastest of the others that hold quality, and those that may be as fast, fastest first."""
+        holding = [
+            (row.ratio.value, row)
+            for row in self.rows
+            if row.line != TAUT and row.ratio is not None and row.holds(self.limit)
+        ]
+        holding.sort(key=lambda pair: pair[0])
+        return [row for pace, row in holding[:MOST_CONTENDERS] if pace <= NEARLY * holding[0][0]]
+
+    @property
+    def hardest(self) -> tuple[str, Proof] | None:
+        """The contender that Taut's proof is least favourable against."""
+        return max(self.proofs.items(), key=lambda pair: pair[1].ratio.value, default=None)
 
     def row(self, line: str) -> Row:
         return next(row for row in self.rows if row.line == line)
@@ -61,7 +75,7 @@ class Comparison:
     def describe(self) -> str:
         """A title, one line per row, the verdict."""
         width = max(len(row.line) for row in self.rows)
-        head = f"{'line':<{width}}  {'p50 ms':>8} {'95% interval':>18}  {'/ original':>22}"
+        head = f"{'line':<{width}}  {'p50 ms':>8} {'95% bounds':>18}  {'/ original':>22}"
         title = f"{self.name}: {self.limit.text} on {self.samples} test samples"
         body = [f"{row.line:<{width}}  {self._cells(row)}" for row in self.rows]
         return "\n".join([title, f"{head}  {self.limit.quantity.name:>9}  holds", *body, self.verdict()])
@@ -75,28 +89,30 @@ class Comparison:
 
     def verdict(self) -> str:
         """Taut against the best line that holds quality, as proven; below 1 Taut is faster."""
-        best, own = self.best_peer(), self.row(TAUT)
+        own = self.row(TAUT)
         if own.error is not None:
             return f"Taut failed: {own.error}"
-        if best is None or self.proof is None:
+        if self.hardest is None:
             return "no other line holds quality"
+        line, proof = self.hardest
         quality = "" if own.holds(self.limit) else "; TAUT'S OWN QUALITY DOES NOT HOLD"
         return (
-            f"Taut vs best line that holds quality ({best.line}): {_text(self.proof.ratio)}, "
-            f"{self.proof.verdict}, noise floor {self.proof.noise_floor:.1%}{quality}"
+            f"Taut vs best line that holds quality ({line}): {_text(proof.ratio)}, "
+            f"{proof.verdict}, noise floor {proof.noise_floor:.1%}{quality}"
         )
 
     def to_json(self) -> dict[str, Any]:
-        best, proof = self.best_peer(), self.proof
+        best, proof = self.hardest or (None, None)
         section = {
             "limit": self.limit.text,
             "samples": self.samples,
             "rows": [row.to_json(self.limit) for row in self.rows],
-            "best_line": None if best is None else best.line,
+            "best_line": best,
             "taut_holds": self.row(TAUT).holds(self.limit),
             "ratio": None if proof is None else proof.ratio.to_json(),
             "verdict": None if proof is None else str(proof.verdict),
             "noise_floor": None if proof is None else proof.noise_floor,
+            "proofs": {line: one.ratio.to_json() for line, one in self.proofs.items()},
         }
         cleaned: dict[str, Any] = finite(section)
         return cleaned

@@ -14,7 +14,7 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
@@ -94,8 +94,33 @@ class LineFailed(RuntimeError):
 
 def prepared(line: Line, case: Case) -> RunnerSpec:
     """Return how a line runs, preparing it where that was not done before. Raises LineFailed."""
+    return _attempted(lambda: _prepared(line, case))
+
+
+def first_that_runs(attempts: Sequence[Callable[[], RunnerSpec]], case: Case) -> RunnerSpec:
+    """Return the first attempt whose result loads and runs; LineFailed with every reason."""
+    reasons = []
+    for attempt in attempts:
+        try:
+            return _attempted(partial(_checked_attempt, attempt, case))
+        except LineFailed as error:
+            reasons.append(str(error))
+    raise LineFailed("; then ".join(reasons))
+
+
+def _checked_attempt(attempt: Callable[[], RunnerSpec], case: Case) -> RunnerSpec:
+    return checked(attempt(), case)
+
+
+def checked(spec: RunnerSpec, case: Case) -> RunnerSpec:
+    """Run one item in a process of its own and return the recipe; EnvironmentFailed where that fails."""
+    outputs(spec, case.select_items(1), limits=case.limits)
+    return spec
+
+
+def _attempted(make: Callable[[], RunnerSpec]) -> RunnerSpec:
     try:
-        return _prepared(line, case)
+        return make()
     except LineFailed:
         raise
     except Exception as error:  # whatever goes wrong in somebody else's tool is that line's result
@@ -109,29 +134,9 @@ def _prepared(line: Line, case: Case) -> RunnerSpec:
         return RunnerSpec(**json.loads(record.read_text()))
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    spec = line.prepare(case, folder)
-    check_runs(spec, case)
+    spec = checked(line.prepare(case, folder), case)
     record.write_text(json.dumps({"factory": spec.factory, "arguments": dict(spec.arguments)}, indent=1))
     return spec
-
-
-def check_runs(spec: RunnerSpec, case: Case) -> None:
-    """Run one item in a process of its own; EnvironmentFailed where that fails."""
-    outputs(spec, case.select_items(1), limits=case.limits)
-
-
-def first_that_runs(attempts: Sequence[Callable[[], RunnerSpec]], case: Case) -> RunnerSpec:
-    """Return the first attempt whose result loads and runs; LineFailed with every reason."""
-    reasons = []
-    for attempt in attempts:
-        try:
-            spec = attempt()
-            check_runs(spec, case)
-        except Exception as error:  # as above: a tool that fails is why there is another attempt
-            reasons.append(f"{type(error).__name__}: {error}")
-        else:
-            return spec
-    raise LineFailed("; then ".join(reasons))
 
 
 def _folder_name(line: Line, case: Case) -> str:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onnxruntime.quantization import quantize_dynamic
+from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from peers.base import Case
-from peers.ort_static_int8 import preprocess
 from taut.core.runner import RunnerSpec
 
 
@@ -22,6 +22,6 @@ class OrtDynamicInt8:
     def prepare(self, case: Case, folder: Path) -> RunnerSpec:
         """Quantize every operator that the tool knows."""
         ready, target = folder / "ready.onnx", folder / "int8.onnx"
-        preprocess(case.file, ready)
+        quant_pre_process(str(case.file), str(ready))
         quantize_dynamic(ready, target)
         return case.spec("OnnxRuntimeRunner", target)

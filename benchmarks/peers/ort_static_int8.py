@@ -47,19 +47,11 @@ def _quantized(
     if opset is not None:
         model = onnx.version_converter.convert_version(model, opset)
     onnx.save(model, source)
-    preprocess(source, ready)
+    quant_pre_process(str(source), str(ready))
     quantize_static(
         ready, target, _Feeds(iter(feeds)), quant_format=QuantFormat.QDQ, per_channel=is_per_channel
     )
     return case.spec("OnnxRuntimeRunner", target)
-
-
-def preprocess(source: Path, target: Path) -> None:
-    """Infer shapes and optimise, as the documentation asks; without symbolic shapes where those fail."""
-    try:
-        quant_pre_process(str(source), str(target))
-    except Exception:  # its symbolic inference raises bare Exception
-        quant_pre_process(str(source), str(target), skip_symbolic_shape=True)
 
 
 @dataclass

@@ -47,10 +47,12 @@ class Trained:
         return ("torch", *self.shape_packages, *self.deployed_by.packages)
 
     def prepare(self, case: Case, folder: Path) -> RunnerSpec:
-        """Train (once for all lines of the same shape), export, deploy."""
-        module = get_or_train(self._order(case), case.folder / "trained", Hooks(pause=wait_while_timing))
-        exported = replace(case, file=folder / "trained.onnx")
-        _export(module, exported)
+        """Train and export (once for all lines of the same shape), then deploy."""
+        store, order = case.folder / "trained", self._order(case)
+        module = get_or_train(order, store, Hooks(pause=wait_while_timing))
+        exported = replace(case, file=store / f"{order.key()}.onnx")
+        if not exported.file.exists():
+            _export(module, exported)
         return self.deployed_by.prepare(exported, folder)
 
     def _order(self, case: Case) -> Order:
@@ -83,12 +85,13 @@ def _channels_last(module: nn.Module) -> nn.Module:
 
 
 def _export(module: nn.Module, case: Case) -> None:
-    """Write the module's ONNX file with the names and sizes of the original's inputs and outputs."""
+    """Write the case's file with the names and sizes of the original's inputs and outputs."""
     (given,) = case.network.graph.inputs
+    partial = case.file.with_suffix(".partial")
     torch.onnx.export(
         convert_conv2d_weight_memory_format(module, torch.contiguous_format).eval(),
         (torch.zeros(given.static_shape),),
-        str(case.file),
+        str(partial),
         input_names=[given.name],
         output_names=case.outputs,
         opset_version=_OPSET,
@@ -96,3 +99,4 @@ def _export(module: nn.Module, case: Case) -> None:
         external_data=False,
         verbose=False,
     )
+    partial.replace(case.file)
