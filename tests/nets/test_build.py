@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from taut.nets import build  # noqa: E402
-from taut.nets.digits_cnn import DIGITS_CNN  # noqa: E402
-from taut.nets.load import load_net, store_folder, task_of  # noqa: E402
+from taut.nets.digits_cnn import DIGITS_CNN, DigitsCnn  # noqa: E402
+from taut.nets.load import identity, load_net, store_folder, task_of  # noqa: E402
 from taut.nets.shipped import load_weights, read_weights  # noqa: E402
 
 
@@ -60,3 +61,9 @@ def test_build_says_in_one_line_that_the_data_is_not_here(
     monkeypatch.setattr("sys.argv", ["build", "resnet20-cifar10", str(tmp_path)])
     assert build.main() == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_changed_spec_is_another_network_to_the_store() -> None:
+    wider = replace(DIGITS_CNN, build=lambda: DigitsCnn(channels=8))
+    assert identity(DIGITS_CNN) == identity(DIGITS_CNN)
+    assert identity(wider) != identity(DIGITS_CNN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import torch
@@ -42,8 +43,15 @@ def trained(spec: NetSpec, folder: Path, progress: Progress = no_progress) -> nn
         # The layout that the loop feeds images in; with it a step takes half the time.
         return convert_conv2d_weight_memory_format(spec.build(), torch.channels_last)
 
-    order = Order(spec.name, build, task_of(spec), spec.recipe, spec.seed)
+    order = Order(identity(spec), build, task_of(spec), spec.recipe, spec.seed)
     return get_or_train(order, folder, Hooks(progress=progress, pause=wait_while_timing))
+
+
+def identity(spec: NetSpec) -> str:
+    """Return what the store knows the untrained network by: a spec that changed is another network."""
+    with torch.random.fork_rng(devices=[]):
+        layers = repr(spec.build())
+    return f"{spec.name} {hashlib.sha256(layers.encode()).hexdigest()}"
 
 
 def task_of(spec: NetSpec) -> Task:
