@@ -40,10 +40,15 @@ class Fitted:
         return Path(self.result["best"]["path"])
 
     @property
-    def trained_by(self) -> Mapping[str, Any] | None:
-        """Settings of the recovery in the artifact's plan; None where nothing was trained."""
+    def recovered_by(self) -> Mapping[str, Any] | None:
+        """Settings of the recovery in the artifact's plan; None where there is none."""
         moves = self.result["best"]["plan"]
         return next((move["settings"] for move in moves if move["move"] == "recover"), None)
+
+    @property
+    def epochs(self) -> float:
+        """Length of all training in the artifact's plan, whatever moves it was part of."""
+        return float(sum(move["settings"].get("epochs", 0) for move in self.result["best"]["plan"]))
 
 
 def fitted(subject: Subject, search_time: str, threads: int, folder: Path) -> Fitted:
@@ -87,12 +92,14 @@ def _run(words: Sequence[str], folder: Path) -> dict[str, Any]:
 
 
 def recovery(fit: Fitted | None, case: Case) -> Recipe:
-    """Return the recipe by which Taut's artifact was trained, else the one that Taut would begin with."""
-    if fit is not None and fit.trained_by is not None:
-        return Recipe(**fit.trained_by)
-    context = Context(case.task, local_device(), case.folder, case.threads, original=case.network)
-    (offered,) = MOVES.load("recover").offers(case.network, context)
-    return Recipe(**asdict(offered))
+    """Return the recipe of Taut's recovery (else its first choice), as long as all training of its artifact."""
+    settings = None if fit is None else fit.recovered_by
+    if settings is None:
+        context = Context(case.task, local_device(), case.folder, case.threads, original=case.network)
+        (offered,) = MOVES.load("recover").offers(case.network, context)
+        settings = asdict(offered)
+    epochs = settings["epochs"] if fit is None else fit.epochs or settings["epochs"]
+    return Recipe(**{**settings, "epochs": epochs})
 
 
 def source_digest() -> str:

@@ -80,8 +80,10 @@ def _fit(plan: Sequence[Mapping[str, Any]]) -> Fitted:
 def test_peers_are_trained_by_the_recipe_of_the_artifact(tmp_path: Path) -> None:
     own = Recover(epochs=3, lr=0.02)
     plan = [{"move": "prune", "settings": {}}, {"move": "recover", "settings": asdict(own)}]
-    found = recovery(_fit(plan), convolution_case(tmp_path))
-    assert found == Recipe(**asdict(own))
+    case = convolution_case(tmp_path)
+    assert recovery(_fit(plan), case) == Recipe(**asdict(own))
+    further = [*plan, {"move": "qat", "settings": {"epochs": 2}}]
+    assert recovery(_fit(further), case) == Recipe(**{**asdict(own), "epochs": 5})
 
 
 def test_source_digest_changes_with_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
