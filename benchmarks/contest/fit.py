@@ -92,7 +92,7 @@ def _run(words: Sequence[str], folder: Path) -> dict[str, Any]:
 
 
 def recovery(fit: Fitted | None, case: Case) -> Recipe:
-    """Return the recipe of Taut's recovery (else its first choice), as long as all training of its artifact."""
+    """Return the recipe of Taut's recovery (else its first choice), for all epochs that Taut trained."""
     settings = None if fit is None else fit.recovered_by
     if settings is None:
         context = Context(case.task, local_device(), case.folder, case.threads, original=case.network)
