@@ -165,3 +165,23 @@ def optimized_operators(graph: Graph, folder: Path) -> Counter[str]:
     options.log_severity_level = 3  # it warns that the file is for this machine only
     onnxruntime.InferenceSession(to_onnx(graph).SerializeToString(), options)
     return Counter(node.op_type for node in onnx.load(folder / "optimized.onnx").graph.node)
+
+
+def swish_net(seed: int = 0) -> Graph:
+    """HardSwish in both forms, and a gate of squeeze and excitation with a HardSigmoid."""
+    sketch = Sketch(seed)
+    three, six = (
+        sketch.constant("three", np.array(3, np.float32)),
+        sketch.constant("six", np.array([6], np.float32)),
+    )
+    zero = sketch.constant("zero", np.array(0, np.float32))
+    x = sketch.conv("conv1", "image", (4, 8))
+    clipped = sketch.node("clip", "Clip", (sketch.node("shift", "Add", (x, three)), zero, "six_scalar"))
+    sketch.constant("six_scalar", np.array(6, np.float32))
+    x = sketch.node("divide", "Div", (sketch.node("product", "Mul", (x, clipped)), six))
+    x = sketch.node("swish", "HardSwish", (sketch.conv("conv2", x, (8, 8)),))
+    squeezed = sketch.node("mean", "GlobalAveragePool", (x,))
+    gate = sketch.node(
+        "gate", "HardSigmoid", (sketch.conv("excite", squeezed, (8, 8), 1),), alpha=0.2, beta=0.5
+    )
+    return sketch.graph(sketch.conv("conv3", sketch.node("scale", "Mul", (x, gate)), (8, 4)))

@@ -16,6 +16,7 @@ from tests.moves.quantize.quantize_nets import (
     mixed_net,
     network_of,
     residual_net,
+    swish_net,
 )
 
 from taut.core.errors import BadInput
@@ -24,11 +25,13 @@ from taut.graph.onnx_export import to_onnx
 from taut.moves.quantize import fixed_point, integer_kernels
 from taut.moves.quantize.integer import compile_integer
 from taut.moves.quantize.placement import quantizable_nodes
+from taut.moves.quantize.prepare import prepare
 from taut.moves.quantize.static_int8 import StaticInt8
 
 
 def quantized(graph: Graph, folder: Path, **settings: Any) -> Graph:
-    move = StaticInt8(quantizable_nodes(graph, "integer"), "integer", **settings)
+    prepared, _ = prepare(graph, "integer")
+    move = StaticInt8(quantizable_nodes(prepared, "integer"), "integer", **settings)
     quantized_graph: Graph = move.apply(network_of(graph), context_in(folder)).network.graph
     return quantized_graph
 
@@ -49,7 +52,7 @@ def steps_apart(graph: Graph, batch: np.ndarray) -> np.ndarray:
     return np.abs(got - simulated(graph, batch)) / output.scale
 
 
-@pytest.mark.parametrize("make", [residual_net, concat_net, mixed_net])
+@pytest.mark.parametrize("make", [residual_net, concat_net, mixed_net, swish_net])
 @pytest.mark.parametrize("settings", [{}, {"weight_bits": 4}, {"is_per_channel": False}])
 def test_engine_reproduces_the_simulated_graph_within_a_step(
     make: Callable[[], Graph], settings: dict[str, Any], tmp_path: Path
@@ -58,7 +61,7 @@ def test_engine_reproduces_the_simulated_graph_within_a_step(
     assert np.mean(apart <= 1.01) >= 0.999
 
 
-@pytest.mark.parametrize("make", [residual_net, concat_net, mixed_net])
+@pytest.mark.parametrize("make", [residual_net, concat_net, mixed_net, swish_net])
 def test_every_intermediate_is_an_integer(
     make: Callable[[], Graph], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

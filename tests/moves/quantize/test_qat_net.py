@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.moves.quantize.quantize_nets import concat_net, images, mixed_net, residual_net
+from tests.moves.quantize.quantize_nets import concat_net, images, mixed_net, residual_net, swish_net
 
 from taut.graph import Editor, Graph
 from taut.graph.shapes import with_shapes
@@ -48,7 +48,7 @@ def trained(graph: Graph, settings: QatSettings, steps: int = 6) -> QatNet:
     return net.eval()
 
 
-@pytest.mark.parametrize("make", [residual_net, concat_net, mixed_net, normalised_net])
+@pytest.mark.parametrize("make", [residual_net, concat_net, mixed_net, swish_net, normalised_net])
 @pytest.mark.parametrize("settings", [QatSettings(), QatSettings(weight_bits=4, is_per_channel=False)])
 def test_engine_reproduces_the_trained_net(make: object, settings: QatSettings) -> None:
     net = trained(make(), settings)  # type: ignore[operator]

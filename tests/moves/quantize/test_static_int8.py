@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,21 +15,23 @@ from tests.moves.quantize.quantize_nets import (
     optimized_operators,
     outputs_of,
     residual_net,
+    swish_net,
 )
 
 from taut.core.errors import BadInput
 from taut.core.move import move_to_json
-from taut.moves.quantize.placement import quantizable_nodes
+from taut.graph import Graph
 from taut.moves.quantize.static_int8 import KIND, StaticInt8
 
 
 @pytest.mark.parametrize("ranges", ["minmax", "percentile", "mse"])
 @pytest.mark.parametrize("target", ["onnxruntime", "openvino"])
-def test_outputs_stay_close_to_float(ranges: str, target: str, tmp_path: Path) -> None:
-    graph = residual_net()
-    moved = StaticInt8(quantizable_nodes(graph), target, ranges).apply(
-        network_of(graph), context_in(tmp_path)
-    )
+@pytest.mark.parametrize("make", [residual_net, swish_net])
+def test_outputs_stay_close_to_float(
+    make: Callable[[], Graph], ranges: str, target: str, tmp_path: Path
+) -> None:
+    graph = make()
+    moved = StaticInt8(None, target, ranges).apply(network_of(graph), context_in(tmp_path))
     assert noise_share(outputs_of(graph, images(8, 5)), outputs_of(moved.network.graph, images(8, 5))) < 0.01
 
 
@@ -47,6 +50,14 @@ def test_a_concatenation_fuses_in_onnxruntime(tmp_path: Path) -> None:
     operators = optimized_operators(moved.network.graph, tmp_path)
     assert operators["QLinearConv"] == 3 and "Conv" not in operators
     assert operators["DequantizeLinear"] == 1
+
+
+def test_a_hard_swish_stays_on_integers_in_onnxruntime(tmp_path: Path) -> None:
+    moved = StaticInt8().apply(network_of(swish_net()), context_in(tmp_path))
+    operators = optimized_operators(moved.network.graph, tmp_path)
+    assert operators["QLinearConv"] == 4 and operators["QLinearMul"] == operators["QLinearAdd"] == 3
+    assert operators["QuantizeLinear"] == operators["DequantizeLinear"] == 1
+    assert moved.names.new_names("shift") == ("clip",) and moved.names.new_names("divide") == ("product",)
 
 
 def test_nodes_that_are_not_chosen_stay_float(tmp_path: Path) -> None:

@@ -160,8 +160,11 @@ class _Compiler:
         return self._parameters(readers[0], readers[0].outputs[0])
 
     def _parameters(self, node: Node, codes: str) -> Coded:
-        scale, zero_point = (self._graph.constants[name] for name in node.inputs[1:3])
         constant = self._graph.constants.get(codes)
+        scale = self._graph.constants[node.inputs[1]]
+        zero_point = np.zeros_like(scale, np.uint8 if constant is None else constant.dtype)
+        if len(node.inputs) > 2 and node.inputs[2]:
+            zero_point = self._graph.constants[node.inputs[2]]
         if scale.size == 1:
             scale, zero_point = scale.reshape(()), zero_point.reshape(())
         granularity = PerChannel(int(node.attributes.get("axis", 1))) if scale.ndim else PerTensor()

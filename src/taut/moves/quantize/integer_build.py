@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -215,11 +216,19 @@ def _lookup(site: Site) -> Kernel:
     given = site.operand(0).parameters
     limits = np.iinfo(given.dtype)
     real = given.dequantize(np.arange(limits.min, limits.max + 1).astype(given.dtype))
-    if site.node.op == "Sigmoid":
-        image = 1 / (1 + np.exp(-real.astype(np.float64)))
-    else:
-        image = np.where(real < 0, site.node.attributes.get("alpha", 0.01) * real, real)
+    image = _FUNCTIONS[site.node.op](real.astype(np.float64), site.node.attributes)
     return Lookup(site.output.parameters.quantize(image), int(limits.min))
+
+
+def _hard_sigmoid(x: np.ndarray, attributes: Mapping[str, Any]) -> np.ndarray:
+    return np.clip(attributes.get("alpha", 0.2) * x + attributes.get("beta", 0.5), 0, 1)
+
+
+_FUNCTIONS: dict[str, Callable[[np.ndarray, Mapping[str, Any]], np.ndarray]] = {
+    "HardSigmoid": _hard_sigmoid,
+    "LeakyRelu": lambda x, attributes: np.where(x < 0, attributes.get("alpha", 0.01) * x, x),
+    "Sigmoid": lambda x, _attributes: 1 / (1 + np.exp(-x)),
+}
 
 
 def _concatenation(site: Site) -> Kernel:
@@ -293,6 +302,7 @@ BUILDERS: dict[str, Callable[[Site], Kernel]] = {
     "Flatten": _reshaping,
     "Gemm": _linear,
     "GlobalAveragePool": _average_pool,
+    "HardSigmoid": _lookup,
     "LeakyRelu": _lookup,
     "MatMul": _linear,
     "MaxPool": _max_pool,

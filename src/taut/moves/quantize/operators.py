@@ -171,6 +171,11 @@ def _first_input(_graph: Graph, _node: Node) -> Operands:
     return Operands((0,))
 
 
+def _rising_input(_graph: Graph, node: Node) -> Operands | None:
+    """A HardSigmoid that rises: its slope goes into a scale, which is positive."""
+    return Operands((0,)) if node.attributes.get("alpha", 0.2) > 0 else None
+
+
 def _spatial_mean(graph: Graph, node: Node) -> Operands | None:
     """A mean over everything behind the channels, which is a global average pooling."""
     given = graph.constants.get(node.inputs[1]) if len(node.inputs) > 1 else node.attributes.get("axes")
@@ -190,6 +195,7 @@ _FINDERS: dict[str, Callable[[Graph, Node], Operands | None]] = {
     "ConvTranspose": _convolution,
     "Gemm": _gemm,
     "GlobalAveragePool": _first_input,
+    "HardSigmoid": _rising_input,
     "LeakyRelu": _first_input,
     "MatMul": _matmul,
     "Mul": _every_input,

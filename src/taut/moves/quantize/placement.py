@@ -38,6 +38,9 @@ class Placement:
         return tuple(value for value, group in self.groups.items() if group == representative)
 
 
+_CLAMPING = frozenset({"Clip", "HardSigmoid", "Relu"})
+
+
 def quantizable_nodes(graph: Graph, target: str = "onnxruntime") -> tuple[str, ...]:
     """Return the names of all nodes that can compute on integers, in the graph's order."""
     return tuple(
@@ -159,7 +162,7 @@ def _ties(graph: Graph, chosen: Sequence[Node], carriers: Sequence[Node], target
 
 
 def _clamp(maker: Node | None) -> str:
-    return maker.op if maker is not None and maker.op in ("Clip", "Relu") else ""
+    return maker.op if maker is not None and maker.op in _CLAMPING else ""
 
 
 def _groups(values: Sequence[str], ties: Sequence[Sequence[str]]) -> dict[str, str]:

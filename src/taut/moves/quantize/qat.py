@@ -63,7 +63,7 @@ class Qat:
         reason = why_untrainable(network, context.task)
         if reason is not None:
             raise BadInput(f"qat of {network.name!r}", reason, "leave the move out")
-        folded, names = prepare(network.graph)
+        folded, names = prepare(network.graph, self.target)
         nodes = self.nodes
         if nodes is None:
             nodes = with_joints(folded, compute_nodes(folded, self.target), self.target)
@@ -134,9 +134,9 @@ class QatKind:
         """Return the default training for each runtime here that has integer kernels."""
         if why_untrainable(network, context.task) is not None:
             return []
-        graph, _ = prepare(network.graph)
         targets = [name for name in TARGETS if name in context.device.runtimes]
-        return [Qat(target=target) for target in targets if compute_nodes(graph, target)]
+        graphs = {target: prepare(network.graph, target)[0] for target in targets}
+        return [Qat(target=target) for target, graph in graphs.items() if compute_nodes(graph, target)]
 
     def from_json(self, settings: Mapping[str, Any]) -> Qat:
         nodes = settings.get("nodes")

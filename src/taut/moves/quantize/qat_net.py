@@ -15,16 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from taut.graph import Graph, Node
-from taut.graph.fold import fold_constants
 from taut.graph.fold_affine import fold_affine
 from taut.graph.shapes import with_shapes
 from taut.graph.to_torch import to_torch
 from taut.graph.torch_ops.base import Run
 from taut.moves.quantize.fake import RangeTracker, fake_quantize
 from taut.moves.quantize.operators import Operands, bias_of_step, bias_step, operands
-from taut.moves.quantize.opset import raise_opset
 from taut.moves.quantize.placement import Placement, place, quantizable_nodes
-from taut.moves.quantize.qdq import AFFINE, QDQ_OPSET, WeightQuantizer, with_room_for_bias, write_qdq
+from taut.moves.quantize.prepare import prepare_unfolded
+from taut.moves.quantize.qdq import AFFINE, WeightQuantizer, with_room_for_bias, write_qdq
 from taut.moves.quantize.schemes import Scheme
 
 _Quantizer = Callable[[Tensor], Tensor]
@@ -64,10 +63,13 @@ class QatNet(nn.Module):
     def __init__(self, graph: Graph, settings: QatSettings) -> None:
         super().__init__()
         self.settings = settings
-        unfolded, folded, self._norms = _prepared(graph)
+        unfolded, folded, self._norms = _prepared(graph, settings.target)
         self._unfolded = unfolded
         self.placement = _placement(folded, settings)
         self.net = to_torch(unfolded)
+        for weight in self.net.weights.values():
+            if weight.dim() == 4:  # the layout in which the training loop feeds images; half the time
+                weight.data = weight.data.contiguous(memory_format=torch.channels_last)
         self.trackers = nn.ModuleList()
         self._by_group: dict[str, RangeTracker] = {}
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
@@ -224,12 +226,12 @@ class _FoldedLayer:
         variance.lerp_(y.var(axes), self._layer.net.settings.momentum)
 
 
-def _prepared(graph: Graph) -> tuple[Graph, Graph, dict[str, Node]]:
+def _prepared(graph: Graph, target: str) -> tuple[Graph, Graph, dict[str, Node]]:
     """The graph to train, the same folded, and the batch norm behind each convolution that has one.
 
     Where anything but such norms can be folded, the graph to train is the folded one.
     """
-    typed = with_shapes(fold_constants(raise_opset(graph, QDQ_OPSET)))
+    typed, _ = prepare_unfolded(graph, target)
     folded, merged = fold_affine(typed)
     folded = with_shapes(folded)
     norms = {layers[0]: typed.by_name[name] for name, layers in merged.items()}

@@ -61,6 +61,9 @@ def write_qdq(
             writer.write_constants(node, found, weights)
     for value in placement.groups:
         writer.write_pair(value)
+    for node in graph:
+        if node.op == "HardSigmoid" and node.name in placement.nodes:
+            writer.write_hard_sigmoid(node)
     return writer.edit.graph()
 
 
@@ -93,6 +96,7 @@ class _Writer:
         self._graph, self._placement, self._activations = graph, placement, activations
         self._written: dict[tuple[str, bytes], str] = {}
         self._shared: dict[str, tuple[str, str]] = {}
+        self._codes: dict[str, str] = {}
 
     def write_constants(self, node: Node, found: Operands, weights: WeightQuantizer) -> None:
         """Replace a node's weight, bias and constant operands by their codes behind DequantizeLinear."""
@@ -116,7 +120,7 @@ class _Writer:
             readers &= self._placement.nodes
         group = self._placement.groups[value]
         parameters = self._activations[group]
-        codes = self._typed(f"{value}_codes", value, str(parameters.dtype))
+        codes = self._codes[value] = self._typed(f"{value}_codes", value, str(parameters.dtype))
         if is_written and self._graph.is_output(value):
             made, restored = self._free_name(value), value
         else:
@@ -126,6 +130,26 @@ class _Writer:
         self.edit.add("QuantizeLinear", (made, *extra), (codes,), name=self.edit.fresh(f"{value}_quantize"))
         name = self.edit.fresh(f"{value}_dequantize")
         self.edit.add("DequantizeLinear", (codes, *extra), (restored,), name=name)
+
+    def write_hard_sigmoid(self, node: Node) -> None:
+        """Write clip(alpha x + beta, 0, 1) as an addition: alpha goes into the scale, the cast clips.
+
+        No runtime here has an integer kernel for it, all have one for Add.
+        """
+        value, attributes = node.inputs[0], node.attributes
+        group = self._placement.groups[value]
+        parameters = self._activations[group]
+        alpha, beta = attributes.get("alpha", 0.2), attributes.get("beta", 0.5)  # ONNX's defaults
+        scaled_step = np.asarray(parameters.scale * np.float32(alpha), np.float32)
+        scale = self.edit.set_constant(self.edit.fresh(f"{node.name}_scale"), scaled_step)
+        _, zero_point = self._write_parameters(group, parameters)
+        scaled = self._typed(f"{node.name}_scaled", value, "float32")
+        name = self.edit.fresh(f"{node.name}_dequantize")
+        self.edit.add("DequantizeLinear", (self._codes[value], scale, zero_point), (scaled,), name=name)
+        shift = AFFINE.parameters(np.array(0.0), np.array(beta))
+        codes = shift.quantize(np.array(beta, np.float32))
+        restored = self._write_codes(f"{node.name}_shift", codes, (shift.scale, shift.zero_point), None)
+        self.edit.change(node.name, op="Add", inputs=(scaled, restored), attributes={})
 
     def _free_name(self, value: str) -> str:
         """Rename a value at its producer, so that the graph's output can be the dequantized one."""
@@ -176,7 +200,8 @@ class _Writer:
         scale = np.asarray(self._input_parameters(node, found).scale * weight.scale, np.float32)
         codes = quantize_bias(self._graph.constants[bias].reshape(-1), scale)
         axis = 0 if scale.ndim else None
-        return self._write_codes(f"{node.name}_bias", codes, (scale, np.zeros(scale.shape, np.int32)), axis)
+        # An absent zero point is 0; for a bias all runtimes take it so.
+        return self._write_codes(f"{node.name}_bias", codes, (scale,), axis)
 
     def _write_bias_step(self, node: Node, found: Operands, weight: QuantizationParameters) -> None:
         """Let the addition behind a matrix product read int32 as well, so that it can become its bias."""
@@ -198,12 +223,12 @@ class _Writer:
         return self._written[key]
 
     def _write_codes(
-        self, stem: str, codes: np.ndarray, parameters: tuple[np.ndarray, np.ndarray], axis: int | None
+        self, stem: str, codes: np.ndarray, parameters: tuple[np.ndarray, ...], axis: int | None
     ) -> str:
         """Add a constant behind a DequantizeLinear and return what that yields."""
         inputs = [
             self.edit.set_constant(self.edit.fresh(f"{stem}_{what}"), array)
-            for what, array in zip(("codes", "scale", "zero_point"), (codes, *parameters), strict=True)
+            for what, array in zip(("codes", "scale", "zero_point"), (codes, *parameters), strict=False)
         ]
         restored = self.edit.fresh(f"{stem}_dequantized")
         self.edit.set_value(Value(restored, "float32", codes.shape))

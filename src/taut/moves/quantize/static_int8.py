@@ -67,7 +67,7 @@ class StaticInt8:
 
     def apply(self, network: Network, context: Context) -> Moved:
         """Return a copy with int8 kernels. Raises BadInput for random inputs and for unfit nodes."""
-        graph, names = prepare(network.graph)
+        graph, names = prepare(network.graph, self.target)
         placement = place(graph, self._chosen(graph, names), self.target)
         histograms = activation_histograms(graph, context, self.calibration_samples, network.feedback)
         weights = WeightQuantizer(Scheme(self.weight_bits, is_narrow=True), self.is_per_channel)
@@ -109,19 +109,22 @@ class Int8Kind:
         """Return whole-network moves; empty for random inputs, which cannot calibrate."""
         if context.task.is_random:
             return []
-        graph, _ = prepare(network.graph)
         targets = [name for name in TARGETS if name in context.device.runtimes]
-        return [move for target in targets if compute_nodes(graph, target) for move in _offers(target)]
+        return [move for target in targets if _can_help(network, target) for move in _offers(target)]
 
     def nodes(self, graph: Graph, move: StaticInt8) -> tuple[str, ...]:
         """Return the nodes of a graph that the move's runtime can run on integers, by their names there."""
-        prepared, names = prepare(graph)
+        prepared, names = prepare(graph, move.target)
         able = set(with_joints(prepared, compute_nodes(prepared, move.target), move.target))
         return tuple(node.name for node in graph.nodes if able & set(names.new_names(node.name)))
 
     def from_json(self, settings: Mapping[str, Any]) -> StaticInt8:
         nodes = settings.get("nodes")
         return StaticInt8(**{**settings, "nodes": None if nodes is None else tuple(nodes)})
+
+
+def _can_help(network: Network, target: str) -> bool:
+    return bool(compute_nodes(prepare(network.graph, target)[0], target))
 
 
 def _offers(target: str) -> list[StaticInt8]:

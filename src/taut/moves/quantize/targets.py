@@ -26,16 +26,15 @@ class Target:
 
 
 _SHARED = frozenset({"Add", "AveragePool", "Concat", "Conv", "Gemm", "GlobalAveragePool", "MatMul", "Mul"})
+_TABLES = frozenset({"HardSigmoid", "LeakyRelu", "Sigmoid"})
 
 TARGETS = {
     target.name: target
     for target in (
-        Target(
-            "onnxruntime", _SHARED | {"LeakyRelu", "Sigmoid"}, may_end_in_float=frozenset({"Gemm", "MatMul"})
-        ),
+        Target("onnxruntime", _SHARED | _TABLES, may_end_in_float=frozenset({"Gemm", "MatMul"})),
         Target("openvino", _SHARED | {"ConvTranspose", "ReduceMean"}, quantizes_results=False),
         # The reference engine (integer.py), on which nothing ends in float.
-        Target("integer", _SHARED | {"LeakyRelu", "ReduceMean", "Sigmoid"}, rescales_in_concat=False),
+        Target("integer", _SHARED | _TABLES | {"ReduceMean"}, rescales_in_concat=False),
     )
 }
 
