@@ -11,7 +11,7 @@ TORCH := torch==2.13.0
 # Trains a small net on scikit-learn's digits and fits it to half its latency; under 4 minutes.
 demo: $(READY)
 	rm -rf runs/demo
-	$(BIN)/taut fit taut:digits-cnn --data digits --budget "p50<=50%, drop<=1" --search-time 2m --out runs/demo
+	$(BIN)/taut fit taut:digits-cnn --data digits --budget "p50<=50%, drop<=1" --search-time 140s --out runs/demo
 
 test: $(READY)
 	$(BIN)/python -m pytest $(TESTS)

@@ -52,6 +52,7 @@ def fit(
         print(json.dumps(result.to_json()))
     else:
         print_result(result.report_data)
+        print(f"report: {result.report()}")
     raise typer.Exit(int(result.exit_code))
 
 

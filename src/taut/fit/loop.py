@@ -17,6 +17,7 @@ from taut.core.strategy import Strategy, Trial
 from taut.fit.choice import Relaxation, best_first, front, relaxations
 from taut.fit.folder import RunFolder
 from taut.fit.judge import Judge
+from taut.fit.preflight import whole_sequences
 from taut.fit.problem import FitProblem
 from taut.fit.session import result_folder
 from taut.fit.stopwatch import FINAL_S
@@ -29,6 +30,7 @@ from taut.tasks.items import items_of
 FINALISTS = 4
 PROOF_S = 60.0
 MOST_TESTED = 10_000
+LEAST_TESTED = 64
 TESTING_S = 30.0
 
 
@@ -143,8 +145,10 @@ def main_quality(judge: Judge) -> Any:
 def _test_quality(problem: FitProblem, folder: RunFolder, best: Trial) -> TestQuality:
     """Read the test split, once: both artifacts run on it in their runtimes."""
     task, batch = problem.judge.task, problem.judge.batch
-    affordable = int(TESTING_S * 1000 / problem.trials[0].value("p50")) * batch
-    fed = items_of(task.test.open("the final proof"), batch, min(MOST_TESTED, max(affordable, 64 * batch)))
+    affordable = int(TESTING_S * 1000 / problem.trials[0].value("p50"))
+    split = task.test.open("the final proof")
+    samples = whole_sequences(split, min(MOST_TESTED, max(affordable, LEAST_TESTED)))
+    fed = items_of(split, batch, samples * batch)
     if not fed.items:
         raise BadInput(f"data {task.name}", "has too few test samples for one run", "give more samples")
     original = problem.stopwatch.outputs(problem.stopwatch.original, fed.items)

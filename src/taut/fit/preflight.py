@@ -21,6 +21,7 @@ from taut.fit.judge import Judge
 from taut.fit.stopwatch import Stopwatch, stack_runs, unstack_runs
 from taut.tasks.items import Fed, items_of
 from taut.tasks.quality import quality_quantities, refuse_chance
+from taut.tasks.sequences import steps_of
 
 TIMED_ITEMS = 16
 JUDGING_S = 10.0
@@ -32,18 +33,24 @@ MEMORY_COPIES = 8
 
 def timed_items(task: Task, batch: int) -> tuple[Item, ...]:
     """The first items of the select split, which every timing cycles through."""
-    items = items_of(task.select, batch, TIMED_ITEMS * batch).items
+    items = items_of(task.select, batch, whole_sequences(task.select, TIMED_ITEMS) * batch).items
     if not items:
         raise BadInput(
             f"data {task.name}", f"has fewer than {batch} samples to select on", "give more samples"
         )
-    return items
+    return items[:TIMED_ITEMS]
+
+
+def whole_sequences(split: Split, samples: int) -> int:
+    """The samples rounded up to whole sequences, which are not cut apart."""
+    steps = steps_of(split)
+    return -(-samples // steps) * steps
 
 
 def judged(split: Split, batch: int, p50_ms: float) -> Fed:
     """As many samples of a split as a candidate can be judged on in time."""
-    affordable = int(JUDGING_S * 1000 / max(p50_ms, 1e-3)) * batch  # 1e-3: faster than any clock here
-    return items_of(split, batch, max(LEAST_JUDGED * batch, affordable))
+    affordable = int(JUDGING_S * 1000 / max(p50_ms, 1e-3))  # 1e-3: faster than any clock here
+    return items_of(split, batch, whole_sequences(split, max(LEAST_JUDGED, affordable)) * batch)
 
 
 def check_memory(network: Network) -> None:

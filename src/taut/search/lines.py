@@ -12,7 +12,10 @@ from taut.core.strategy import Problem, Trial
 
 NEAR_FRONT = 1.15
 """A plan within 15% of the fastest may still win once both are measured at length."""
-MOST_JUDGED = 4
+MOST_JUDGED = 2
+FAMILY_REACH = 1.5
+"""The fastest of another runtime or precision is judged if it is within this factor of the front: what
+comes on top of it may turn the order."""
 
 
 def lines(problem: Problem) -> Iterator[Plan]:
@@ -82,13 +85,13 @@ def fastest(problem: Problem) -> Trial:
 
 
 def _worth_judging(ranked: Sequence[tuple[Plan, float]]) -> list[Plan]:
-    """The near front, and the fastest of every family within twice the front."""
+    """The near front, and the fastest of every family that is not far behind it."""
     if not ranked:
         return []
     front = ranked[0][1]
     near = [plan for plan, ratio in ranked if plan.moves and ratio <= NEAR_FRONT * front][:MOST_JUDGED]
     families: dict[tuple[str, str], Plan] = {}
     for plan, ratio in ranked:
-        if plan.moves and ratio <= 2 * front:
+        if plan.moves and ratio <= FAMILY_REACH * front:
             families.setdefault(family(plan), plan)
     return list(dict.fromkeys([*near, *families.values()]))
