@@ -25,6 +25,8 @@ from taut.train.store import Order, get_or_train
 from taut.train.trainable import why_untrainable
 
 MEASURED_EPOCHS = 0.1
+MEASURED_STEPS = 8
+"""At least, on top of the first: one step alone has no duration"""
 
 
 @dataclass(frozen=True)
@@ -53,14 +55,16 @@ class Recover:
         return Moved(network.with_graph(module.to_graph()))
 
     def epoch_s(self, network: Network, context: Context) -> float:
-        """Measure the seconds of one epoch on a tenth of one, whose result is thrown away."""
+        """Measure the seconds of one epoch on a tenth of one or a few steps; the result is thrown away."""
         _refuse_untrainable(network, context)
         order = self._order(network.graph, context)
-        recipe = Recipe(**{**asdict(order.recipe), "epochs": MEASURED_EPOCHS})
+        assert context.task.train is not None
+        epochs = max(MEASURED_EPOCHS, MEASURED_STEPS * self.batch_size / len(context.task.train))
+        recipe = Recipe(**{**asdict(order.recipe), "epochs": epochs})
         watch = _Watch()
         hooks = Hooks(watch.note, wait_while_timing)
         train(order.build(), context.task, recipe, seed=context.seed, teacher=order.teacher, hooks=hooks)
-        return watch.seconds_of_all() / MEASURED_EPOCHS
+        return watch.seconds_of_all() / epochs
 
     def _order(self, graph: Graph, context: Context) -> Order:
         assert context.original is not None, "recovery needs the original as teacher"

@@ -51,7 +51,7 @@ class QatSettings:
 
 
 class QatNet(nn.Module):
-    """Takes and returns tensors as ``to_torch`` does.
+    """Takes and returns float32 tensors as ``to_torch`` does; autocast would blur the grids.
 
     net = QatNet(graph, QatSettings(activations_from_step=100))
     train(net, ...)

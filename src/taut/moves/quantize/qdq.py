@@ -94,7 +94,7 @@ class _Writer:
         self.edit = Editor(graph)
         self.edit.require_opset(QDQ_OPSET)
         self._graph, self._placement, self._activations = graph, placement, activations
-        self._written: dict[tuple[str, bytes], str] = {}
+        self._written: dict[tuple[str, Granularity, bytes], str] = {}
         self._shared: dict[str, tuple[str, str]] = {}
         self._codes: dict[str, str] = {}
 
@@ -213,10 +213,10 @@ class _Writer:
             self.edit.change(step.name, inputs=inputs)
 
     def _write_constant(self, name: str, parameters: QuantizationParameters) -> str:
-        key = (name, parameters.scale.tobytes())
+        granularity = parameters.granularity
+        key = (name, granularity, parameters.scale.tobytes())
         if key not in self._written:
             codes = parameters.quantize(self._graph.constants[name])
-            granularity = parameters.granularity
             axis = granularity.axis if isinstance(granularity, PerChannel) else None
             extra = (parameters.scale, parameters.zero_point)
             self._written[key] = self._write_codes(name, codes, extra, axis)
