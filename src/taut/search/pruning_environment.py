@@ -102,15 +102,29 @@ class PruningEnvironment:
         return widths[0]
 
     def uniform(self) -> dict[str, int]:
-        """Return the widest widths within the budget that are one share of every group, rounded."""
+        """Return one share of every group, rounded so that the budget is used as far as it can be.
+
+        The largest share whose widths rounded down are within the budget; then groups are rounded up instead
+        while it lasts, those first that lost most by rounding.
+        """
         for share in np.linspace(1, 0, 401):
-            widths = {group.name: self._nearest(group, share) for group in self.groups}
+            widths = {group.name: self._widths_around(group, share)[0] for group in self.groups}
             if self._cost.total(widths) <= self.wall.target:
-                return widths
+                return self._rounded_up(widths, share)
         raise AssertionError("the narrowest network is within the budget")
 
-    def _nearest(self, group: Group, share: float) -> int:
-        return min(self.wall.candidates(group), key=lambda width: abs(width - share * group.size))
+    def _rounded_up(self, widths: dict[str, int], share: float) -> dict[str, int]:
+        for group in sorted(self.groups, key=lambda group: widths[group.name] / group.size):
+            wider = {**widths, group.name: self._widths_around(group, share)[1]}
+            if self._cost.total(wider) <= self.wall.target:
+                widths = wider
+        return widths
+
+    def _widths_around(self, group: Group, share: float) -> tuple[int, int]:
+        """The candidates next to a share of a group: not above it where there is one, and the next."""
+        widths = self.wall.candidates(group)
+        place = max((i for i, width in enumerate(widths) if width <= share * group.size), default=0)
+        return widths[place], widths[min(place + 1, len(widths) - 1)]
 
     def build(self, widths: Widths) -> Graph:
         """Return the cut network, refitted where moments are known."""
