@@ -5,11 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from tests.moves.quantize.quantize_nets import (
     concat_net,
     context_in,
     images,
+    matrix_net,
+    mixed_net,
     network_of,
     noise_share,
     optimized_operators,
@@ -21,6 +24,7 @@ from tests.moves.quantize.quantize_nets import (
 from taut.core.errors import BadInput
 from taut.core.move import move_to_json
 from taut.graph import Graph
+from taut.graph.onnx_export import to_onnx
 from taut.moves.quantize.static_int8 import KIND, StaticInt8
 
 
@@ -50,6 +54,39 @@ def test_a_concatenation_fuses_in_onnxruntime(tmp_path: Path) -> None:
     operators = optimized_operators(moved.network.graph, tmp_path)
     assert operators["QLinearConv"] == 3 and "Conv" not in operators
     assert operators["DequantizeLinear"] == 1
+
+
+@pytest.mark.parametrize("make", [residual_net, concat_net, mixed_net, swish_net, matrix_net])
+def test_no_weight_is_dequantized_at_run_time_in_onnxruntime(
+    make: Callable[[], Graph], tmp_path: Path
+) -> None:
+    """A kernel that does not fuse would turn its weight into floats at every call."""
+    moved = StaticInt8().apply(network_of(make()), context_in(tmp_path))
+    optimized_operators(moved.network.graph, tmp_path)
+    graph = onnx.load(tmp_path / "optimized.onnx").graph
+    constants = {tensor.name for tensor in graph.initializer}
+    assert not [
+        node.name for node in graph.node if node.op_type == "DequantizeLinear" and node.input[0] in constants
+    ]
+
+
+def test_convolutions_compute_in_8_bits_in_openvino(tmp_path: Path) -> None:
+    openvino = pytest.importorskip("openvino")
+    graph = residual_net()
+    moved = StaticInt8(target="openvino").apply(network_of(graph), context_in(tmp_path)).network.graph
+    onnx.save(to_onnx(moved), tmp_path / "net.onnx")
+    compiled = openvino.Core().compile_model(
+        tmp_path / "net.onnx", "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    )
+    kernels = [node.get_rt_info() for node in compiled.get_runtime_model().get_ordered_ops()]
+    precisions = {
+        info["runtimePrecision"].astype(str)
+        for info in kernels
+        if info["layerType"].astype(str) == "Convolution"
+    }
+    assert precisions <= {"u8", "i8"} and precisions
+    got = np.concatenate([compiled({"image": image[None]})[0] for image in images(8, 5)])
+    assert noise_share(outputs_of(graph, images(8, 5)), got) < 0.01
 
 
 def test_a_hard_swish_stays_on_integers_in_onnxruntime(tmp_path: Path) -> None:
