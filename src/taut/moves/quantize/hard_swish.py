@@ -39,8 +39,8 @@ def with_hard_sigmoids(graph: Graph) -> tuple[Graph, dict[str, tuple[str, ...]]]
     names: dict[str, tuple[str, ...]] = {}
     for node in graph:
         if node.op == "HardSwish":
-            gate = edit.fresh(f"{node.name}_gate")
-            edit.add("HardSigmoid", node.inputs, (gate,), name=edit.fresh(gate), attributes=_ATTRIBUTES)
+            name, gate = edit.fresh(f"{node.name}_gate"), edit.fresh(f"{node.name}_gate_out")
+            edit.add("HardSigmoid", node.inputs, (gate,), name=name, attributes=_ATTRIBUTES)
             edit.change(node.name, op="Mul", inputs=(node.inputs[0], gate))
     for chain in _chains(graph):
         edit.change(chain.clip.name, op="HardSigmoid", inputs=(chain.value,), attributes=_ATTRIBUTES)
