@@ -50,7 +50,7 @@ def test_build_writes_weights_and_where_they_come_from(
     assert provenance["select_accuracy"] >= 97.0
     module = load_weights(DIGITS_CNN.build(), read_weights(tmp_path / "out" / provenance["file"]))
     task = task_of(DIGITS_CNN)
-    assert provenance["data"] == {"name": "digits", "digest": task.digest, "train": 1078, "select": 360}
+    assert provenance["data"] == {"name": "digits", "digest": task.digest, "train": 1006, "select": 539}
     assert build.accuracy(module, task.select) == pytest.approx(provenance["select_accuracy"], abs=0.01)
 
 

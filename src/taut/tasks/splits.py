@@ -1,4 +1,4 @@
-"""Cutting samples into train, select and test (60/20/20) by a fixed seed, taking some, hashing content."""
+"""Cutting samples into train, select and test (60/20/20 unless said otherwise) by a fixed seed, taking some, hashing content."""
 
 from __future__ import annotations
 
@@ -36,12 +36,14 @@ class Subset:
         return self.split.take(self.chosen[indices])
 
 
-def cut(count: int, given: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def cut(
+    count: int, given: str, train_share: float = 0.6, select_share: float = 0.2
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return shuffled indices of the train, select and test splits; BadInput names ``given`` if too few."""
     if count < MIN_SAMPLES:
         raise BadInput(given, f"has {count} samples", f"give at least {MIN_SAMPLES}, better 1,000 or more")
     order = np.random.default_rng(_SEED).permutation(count)
-    first, second = round(0.6 * count), round(0.8 * count)
+    first, second = round(train_share * count), round((train_share + select_share) * count)
     return order[:first], order[first:second], order[second:]
 
 
