@@ -11,8 +11,8 @@ from taut.tasks.classification import ACCURACY, classification_loss
 from taut.tasks.splits import cut, digest_of
 
 TRAIN_SHARE, SELECT_SHARE = 0.56, 0.3
-"""Just over the 1,000 inputs that training takes; as many as can be to choose by, since with a few hundred one
-mistake more already leaves a drop of a point undecided"""
+"""Just over the 1,000 inputs that training takes, and as many as can be to choose by: with a few hundred, one
+mistake more leaves a drop of a point undecided"""
 
 
 def open_digits(argument: str, _interface: Interface) -> Task:

@@ -1,4 +1,4 @@
-"""Cutting samples into train, select and test (60/20/20 unless said otherwise) by a fixed seed, taking some, hashing content."""
+"""Cutting samples into train, select and test (by default 60/20/20), taking some, hashing content."""
 
 from __future__ import annotations
 
