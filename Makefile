@@ -9,9 +9,10 @@ TORCH := torch==2.13.0
 .PHONY: demo test lint bench check clean
 
 # Trains a small net on scikit-learn's digits and fits it to half its latency; under 4 minutes.
+# A missed budget (exit code 3, on a busy machine) is a result too, with its report.
 demo: $(READY)
 	rm -rf runs/demo
-	$(BIN)/taut fit taut:digits-cnn --data digits --budget "p50<=50%, drop<=1" --search-time 140s --out runs/demo
+	$(BIN)/taut fit taut:digits-cnn --data digits --budget "p50<=50%, drop<=1" --search-time 140s --out runs/demo || test $$? -eq 3
 
 test: $(READY)
 	$(BIN)/python -m pytest $(TESTS)

@@ -89,7 +89,7 @@ def _solve(objective: np.ndarray, constraints: Sequence[LinearConstraint]) -> np
     result = milp(
         objective,
         constraints=constraints,
-        integrality=np.ones(len(objective)),
+        integrality=np.ones(len(objective), dtype=np.uint8),
         bounds=Bounds(0, 1),
         options={"time_limit": TIME_LIMIT_S},
     )
