@@ -36,6 +36,11 @@ class Sketch:
         self._nodes.append(Node(name, op, inputs, (f"{name}_out",), attributes))
         return f"{name}_out"
 
+    def split(self, name: str, value: str) -> tuple[str, str]:
+        halves = (f"{name}_first", f"{name}_second")
+        self._nodes.append(Node(name, "Split", (value,), halves, {"axis": 1}))
+        return halves
+
     def conv(
         self, name: str, value: str, channels: tuple[int, int], kernel: int = 3, **attributes: object
     ) -> str:
@@ -145,6 +150,18 @@ def matrix_net(seed: int = 0) -> Graph:
     mixed = sketch.node("mix", "MatMul", (scores, sketch.node("add", "Add", (heads[2], bias))))
     mixed = sketch.node("rows", "Reshape", (mixed, sketch.constant("rows_shape", np.array([4, 48]))))
     return sketch.graph(sketch.gemm("out", mixed, (48, 8)))
+
+
+def branching_net(seed: int = 0) -> Graph:
+    """A split of channels, a branch, a concatenation and a nearest-neighbour resize: carriers of codes."""
+    sketch = Sketch(seed)
+    x = sketch.conv("conv1", "image", (4, 8))
+    kept, worked = sketch.split("split", x)
+    joined = sketch.node("join", "Concat", (sketch.conv("conv2", worked, (4, 4)), kept), axis=1)
+    scales = sketch.constant("scales", np.array([1, 1, 2, 2], np.float32))
+    settings = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    larger = sketch.node("enlarge", "Resize", (joined, "", scales), mode="nearest", **settings)
+    return sketch.graph(sketch.conv("conv3", larger, (8, 4)))
 
 
 def outputs_of(graph: Graph, batch: np.ndarray) -> np.ndarray:

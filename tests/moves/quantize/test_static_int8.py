@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from tests.moves.quantize.quantize_nets import (
+    branching_net,
     concat_net,
     context_in,
     images,
@@ -30,7 +31,7 @@ from taut.moves.quantize.static_int8 import KIND, StaticInt8
 
 @pytest.mark.parametrize("ranges", ["minmax", "percentile", "mse"])
 @pytest.mark.parametrize("target", ["onnxruntime", "openvino"])
-@pytest.mark.parametrize("make", [residual_net, swish_net])
+@pytest.mark.parametrize("make", [residual_net, swish_net, branching_net])
 def test_outputs_stay_close_to_float(
     make: Callable[[], Graph], ranges: str, target: str, tmp_path: Path
 ) -> None:
@@ -95,6 +96,13 @@ def test_a_hard_swish_stays_on_integers_in_onnxruntime(tmp_path: Path) -> None:
     assert operators["QLinearConv"] == 4 and operators["QLinearMul"] == operators["QLinearAdd"] == 3
     assert operators["QuantizeLinear"] == operators["DequantizeLinear"] == 1
     assert moved.names.new_names("shift") == ("clip",) and moved.names.new_names("divide") == ("product",)
+
+
+def test_carriers_pass_codes_on_in_onnxruntime(tmp_path: Path) -> None:
+    moved = StaticInt8().apply(network_of(branching_net()), context_in(tmp_path))
+    operators = optimized_operators(moved.network.graph, tmp_path)
+    assert operators["QLinearConv"] == 3 and operators["QLinearConcat"] == 1
+    assert operators["QuantizeLinear"] == operators["DequantizeLinear"] == 1
 
 
 def test_nodes_that_are_not_chosen_stay_float(tmp_path: Path) -> None:
