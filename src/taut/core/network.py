@@ -10,17 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 MAIN = "main"
-
-
-class PartGraph(Protocol):
-    """What core needs to know of a graph; the real one is ``taut.graph.Graph``."""
-
-    def digest(self) -> str:
-        """Content hash of structure and constants."""
-        ...
 
 
 @dataclass(frozen=True)

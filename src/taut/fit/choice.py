@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,8 +81,3 @@ def _relaxed(limit: Limit, trials: Sequence[Trial], budget: Budget, keeps: Judge
     pick = min if limit.quantity.better is Better.LOWER else max
     value, trial = pick(values, key=lambda pair: pair[0])
     return Relaxation(limit, value, trial)
-
-
-def figures_of(trial: Trial) -> Mapping[str, float]:
-    """All values of a trial by quantity name."""
-    return {**{name: figure.value for name, figure in trial.costs.items()}, **trial.quality}

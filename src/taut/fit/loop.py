@@ -12,7 +12,7 @@ import numpy as np
 from taut.core.budget import Limit
 from taut.core.errors import BadInput
 from taut.core.figures import Measured
-from taut.core.measurement import Proof, Verdict
+from taut.core.measurement import Proof
 from taut.core.strategy import Strategy, Trial
 from taut.fit.choice import Relaxation, best_first, front, relaxations
 from taut.fit.folder import RunFolder
@@ -200,7 +200,3 @@ def copy_best(folder: RunFolder, best: Trial) -> None:
     """Put the artifact's folder in its place, replacing that of an earlier attempt."""
     shutil.rmtree(folder.best, ignore_errors=True)
     shutil.copytree(result_folder(folder, best), folder.best)
-
-
-def is_faster(outcome: Outcome) -> bool:
-    return outcome.proof.verdict is Verdict.FASTER

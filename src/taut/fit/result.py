@@ -11,7 +11,6 @@ from typing import Any
 from taut.core.errors import Exit
 from taut.core.figures import Measured
 from taut.core.measurement import Proof, Verdict
-from taut.core.move import Plan
 from taut.core.strategy import Trial
 from taut.fit.floor import FloorFigure
 from taut.fit.folder import RunFolder
@@ -160,10 +159,6 @@ def _quality_text(outcome: Outcome, main_quality: str) -> str:
     if outcome.test.drop is not None:
         return f"drop {outcome.test.drop.mean:.2f} on {outcome.test.samples} test samples"
     return f"{main_quality} {outcome.test.best[main_quality]:.5f} on {outcome.test.samples} test samples"
-
-
-def plan_label(plan: Plan) -> str:
-    return plan.label or "original"
 
 
 def finite(value: Any) -> Any:
