@@ -40,5 +40,5 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 $(BENCH_READY): $(READY)
-	$(BIN)/python -m pip install --quiet $(TORCH) -e '.[train,openvino,dev,peers]' -c constraints.txt
+	$(BIN)/python -m pip install --quiet $(TORCH) -e '.[train,openvino,dev,peers,hf]' -c constraints.txt
 	touch $@
