@@ -9,7 +9,7 @@ from taut.core.figures import Figure, Measured
 from taut.core.strategy import Trial
 from taut.fit.floor import FloorFigure, Profiled, floor_of
 from taut.fit.folder import RunFolder
-from taut.fit.loop import Outcome, final_figures, main_quality, original_costs, proven_costs
+from taut.fit.loop import Outcome, main_quality, original_costs, proven_costs
 from taut.fit.problem import PROFILED_ITEMS, FitProblem
 from taut.fit.result import verdict_line
 from taut.fit.session import result_folder
@@ -71,14 +71,13 @@ def _budget_row(limit: Limit, problem: FitProblem, outcome: Outcome) -> BudgetRo
     name = limit.quantity.name
     costs = proven_costs(outcome.proof, outcome.best)
     test = outcome.test
-    value = final_figures(outcome.proof, test, outcome.best)[name]
     best: Figure = (
         costs[name] if name in costs else _quality_figure(test.best, name, limit.quantity.unit, test.samples)
     )
     original: Figure | None = original_costs(outcome, problem.trials[0]).get(name)
     if original is None and name in test.original:
         original = _quality_figure(test.original, name, limit.quantity.unit, test.samples)
-    return BudgetRow(limit.text, name, limit.value, original, best, limit.holds(value))
+    return BudgetRow(limit.text, name, limit.value, original, best, limit not in outcome.broken)
 
 
 def _quality_figure(quality: Mapping[str, float], name: str, unit: str, samples: int) -> Measured:
