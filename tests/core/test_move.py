@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taut.core.device import Device
-from taut.core.move import Context, Form, Moved, NameMap, Plan, apply_plan, describe_move, move_to_json
+from taut.core.move import Form, NameMap, Plan, describe_move, move_to_json
 from taut.core.network import MAIN, Network, Part, Run, Stage
-from taut.core.task import ArraySplit, Sealed, Task
 
 NAMES = ["conv", "bn", "relu", "add", "fused", "int8"]
 name_maps = st.builds(
@@ -64,22 +61,12 @@ def test_name_merged_into_a_kept_node_follows_what_becomes_of_it() -> None:
 
 @dataclass(frozen=True)
 class Rename:
-    """A move that renames one node and records that it ran."""
+    """A move of plain values; it is never applied."""
 
     old: str
     new: str
     form: Form = Form.GRAPH
     kind = "rename"
-
-    def apply(self, network: Network, _context: Context) -> Moved:
-        return Moved(network.with_graph([*network.graph, self.new]), NameMap({self.old: (self.new,)}))
-
-
-def _context() -> Context:
-    split = ArraySplit({"x": np.zeros((1, 2), np.float32)})
-    task = Task("none", None, split, Sealed(split), ())
-    device = Device("local", "f", "cpu", 1, 1, (), {})
-    return Context(task, device, Path("unused"))
 
 
 def test_plan_orders_by_form_and_keeps_the_order_within_one() -> None:
@@ -110,15 +97,6 @@ def test_plan_to_json_is_kind_and_plain_settings() -> None:
         form = Form.RUN
 
     assert move_to_json(Nested({"a": (1, 2)})) == {"move": "nested", "settings": {"table": {"a": [1, 2]}}}
-
-
-def test_apply_plan_runs_moves_in_order_and_composes_names() -> None:
-    network = Network("net", {MAIN: Part([])})
-    plan = Plan.of([Rename("b", "c", Form.RUN), Rename("a", "b", Form.GRAPH)])
-    moved = apply_plan(plan, network, _context())
-    assert moved.network.graph == ["b", "c"]
-    assert moved.names.new_names("a") == ("c",)
-    assert network.graph == [], "the given network is left as it is"
 
 
 @pytest.mark.parametrize("stages", [(), (Stage(until=("x",)),), (Stage(), Stage())])

@@ -23,7 +23,7 @@ from taut.core.errors import BadInput, EnvironmentFailed
 from taut.core.network import Network, Part
 from taut.core.strategy import Trial
 from taut.core.task import Task
-from taut.fit import api, loop
+from taut.fit import api
 from taut.fit.api import Place, fit_network
 from taut.fit.ledger import Ledger
 from taut.fit.request import Request
@@ -33,9 +33,8 @@ from taut.graph.onnx_export import save_onnx
 from taut.runtimes.artifact import load_artifact
 from taut.tasks.open import open_task
 
-_QUICK = Request(threads=1, search_time_s=4.0, moves=("runtime",))
 # Nothing here is about speed: a proof that ends undecided will do, a minute of it would not.
-loop.PROOF_S = 3.0
+_QUICK = Request(threads=1, search_time_s=4.0, proof_s=3.0, moves=("runtime",))
 
 
 def _graph() -> Graph:

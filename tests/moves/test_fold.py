@@ -7,7 +7,7 @@ from tests.graph.small_nets import residual_net
 from tests.moves.quantize.quantize_nets import context_in, network_of
 
 from taut.core.errors import BadInput
-from taut.core.move import apply_plan, move_to_json
+from taut.core.move import move_to_json
 from taut.moves import plan_from_json
 from taut.moves.fold import KIND, Fold
 
@@ -36,9 +36,8 @@ def test_folding_is_offered_only_where_it_removes_something(tmp_path: Path) -> N
 def test_folding_survives_json(tmp_path: Path) -> None:
     plan = plan_from_json([move_to_json(Fold())])
     assert plan.moves == (Fold(),)
-    assert apply_plan(plan, network_of(residual_net()), context_in(tmp_path)).names.new_names("bn2") == (
-        "conv2",
-    )
+    moved = plan.moves[0].apply(network_of(residual_net()), context_in(tmp_path))
+    assert moved.names.new_names("bn2") == ("conv2",)
 
 
 def test_settings_are_refused() -> None:

@@ -79,6 +79,17 @@ class Prune:
 
 
 @dataclass(frozen=True)
+class PruneWithin(Prune):
+    """Cuts what lies within the branch of ``residual``."""
+
+    def group_sizes(self, _graph: Graph) -> dict[str, int]:
+        return {"conv1": 16}
+
+    def touched_nodes(self, _graph: Graph) -> dict[str, tuple[str, ...]]:
+        return {"conv1": ("conv1", "conv2")}
+
+
+@dataclass(frozen=True)
 class Recover:
     """A MODULE move that takes a second an epoch."""
 
@@ -115,6 +126,21 @@ def chain(length: int = 4) -> Network:
     return Network("chain", {"main": Part(graph)})
 
 
+def residual() -> Network:
+    """conv3(x + conv2(conv1(x))) with x = conv0(v0)."""
+    nodes = (
+        Node("conv0", "Conv", ("v0", "kernel"), ("v1",)),
+        Node("conv1", "Conv", ("v1", "kernel"), ("v2",)),
+        Node("conv2", "Conv", ("v2", "kernel"), ("v3",)),
+        Node("add", "Add", ("v1", "v3"), ("v4",)),
+        Node("conv3", "Conv", ("v4", "kernel"), ("v5",)),
+    )
+    values = {f"v{i}": Value(f"v{i}", "float32", (1, 100)) for i in range(6)}
+    constants = {"kernel": np.ones(1, np.float32)}
+    graph = Graph("residual", (values["v0"],), (values["v5"],), nodes, constants, values)
+    return Network("residual", {"main": Part(graph)})
+
+
 @dataclass
 class Planted:
     """Every answer comes from ``cost_ms`` and ``drop_of``; what was asked is kept."""
@@ -145,17 +171,20 @@ class Planted:
         return Context(task, Device("local", "f", "cpu", 1, 1, (), {}), Path("unused"))
 
     def evaluate(self, plan: Plan, predicted: Mapping[str, Predicted] | None = None) -> Trial:
-        p50_ms = self.cost_ms(plan)
+        p50_ms, ratio = self.cost_ms(plan), self.ratio(plan)
         costs = {
             "p50": Measured(p50_ms, p50_ms, p50_ms, "ms", 1),
-            "ratio": Measured(p50_ms, p50_ms, p50_ms, "ratio", 1),
+            "ratio": Measured(ratio, ratio, ratio, "ratio", 1),
         }
         trial = Trial(plan.digest(), plan, costs, {"drop": self.drop_of(plan)}, predicted or {})
         self.trials.append(trial)
         return trial
 
     def rank(self, plans: Sequence[Plan]) -> list[tuple[Plan, float]]:
-        return sorted(((plan, self.cost_ms(plan)) for plan in plans), key=lambda pair: pair[1])
+        return sorted(((plan, self.ratio(plan)) for plan in plans), key=lambda pair: pair[1])
+
+    def ratio(self, plan: Plan) -> float:
+        return self.cost_ms(plan) / self.cost_ms(Plan())
 
     def profile(self, plan: Plan) -> Mapping[str, float]:
         return self.profiles(plan)
@@ -183,5 +212,5 @@ class Planted:
 
 
 def move_of(plan: Plan, kind: str) -> Any:
-    """The plan's move of a kind, None where it has none."""
-    return next((move for move in plan.moves if move.kind == kind), None)
+    """The plan's last move of a kind, None where it has none."""
+    return next((move for move in reversed(plan.moves) if move.kind == kind), None)

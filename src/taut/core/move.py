@@ -165,12 +165,3 @@ class Plan:
     def digest(self) -> str:
         text = json.dumps(self.to_json(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
-
-
-def apply_plan(plan: Plan, network: Network, context: Context) -> Moved:
-    """Apply the moves in order, composing what became of the nodes."""
-    moved = Moved(network)
-    for move in plan.moves:
-        step = move.apply(moved.network, context)
-        moved = Moved(step.network, moved.names.then(step.names))
-    return moved

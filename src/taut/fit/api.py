@@ -88,7 +88,7 @@ def fit_network(
     with FitProgress(request.search_time_s) as progress, _disk_full_is_said(folder):
         progress.stage("preflight")
         problem = begin(job, folder, _listener(progress))
-        outcome = run(problem, strategy, folder, progress)
+        outcome = run(problem, strategy, folder, progress, request.proof_s)
         return _write(problem, outcome, folder, place, time.monotonic() - started)
 
 

@@ -28,7 +28,6 @@ from taut.tasks.drop import PairedDrop
 from taut.tasks.items import items_of
 
 FINALISTS = 4
-PROOF_S = 60.0
 MOST_TESTED = 10_000
 LEAST_TESTED = 64
 TESTING_S = 30.0
@@ -72,13 +71,15 @@ def make_strategy(name: str) -> Strategy:
     return strategy
 
 
-def run(problem: FitProblem, strategy: Strategy, folder: RunFolder, progress: FitProgress) -> Outcome:
-    """Search, choose, prove; an interrupt ends the search and goes on with what there is."""
+def run(
+    problem: FitProblem, strategy: Strategy, folder: RunFolder, progress: FitProgress, proof_s: float
+) -> Outcome:
+    """Search, choose, prove within ``proof_s``; an interrupt ends the search early."""
     was_interrupted = _search(problem, strategy, progress)
     progress.stage("choose")
     best = choose(problem)
     progress.stage("prove")
-    proof = problem.stopwatch.prove(result_folder(folder, best), PROOF_S, progress)
+    proof = problem.stopwatch.prove(result_folder(folder, best), proof_s, progress)
     test = _test_quality(problem, folder, best)
     broken, is_unproven = _broken(problem, proof, test, best)
     main = main_quality(problem.judge)

@@ -57,12 +57,12 @@ class Realiser:
         )
 
     def _trained(self, plan: Plan) -> Moved:
+        if not plan.moves:
+            return Moved(self.network)
         key = plan.digest()
         if key not in self._remembered:
-            moved = Moved(self.network)
-            for move in plan.moves:
-                moved = self._step(moved, move)
-            self._remembered[key] = moved
+            before = self._trained(Plan(plan.moves[:-1]))
+            self._remembered[key] = self._step(before, plan.moves[-1])
             if len(self._remembered) > MOST_REMEMBERED:
                 self._remembered.popitem(last=False)
         self._remembered.move_to_end(key)

@@ -17,6 +17,8 @@ class Request:
     """None: the cores that this process may use"""
     batch: int = 1
     search_time_s: float = 600.0
+    proof_s: float = 60.0
+    """Longest time of the proof that follows the search"""
     strategy: str = "auto"
     moves: tuple[str, ...] = ()
     """Empty: all that are installed"""
@@ -38,7 +40,8 @@ class Request:
 
     def identity(self) -> Mapping[str, Any]:
         """What must be equal for a run to be taken up again; more time is welcome."""
-        return {name: value for name, value in asdict(self).items() if name != "search_time_s"}
+        times = ("search_time_s", "proof_s")
+        return {name: value for name, value in asdict(self).items() if name not in times}
 
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}

@@ -22,13 +22,14 @@ from taut.core.runner import RunnerSpec, Workload
 from taut.measure.contention import Patience
 from taut.measure.lock import timing_lock
 from taut.measure.settings import Limits, ProofSettings
-from taut.measure.statistics import FIRST_LOOK, Sitting, decide, half_width, ratio_interval
+from taut.measure.statistics import Sitting, decide, half_width, ratio_interval
 from taut.measure.turns import Table, merged
 
 _FEWEST_ROUNDS, _ROUNDS, _MOST_ROUNDS = 4, 20, 100
 # Of the whole time, for the rounds of one sitting; the fewest rounds are played all the same.
 _SITTING_SHARE = 0.1
 _PROCESSES = 2
+_FEWEST_PAIRS = 4
 _FLOOR = ProofSettings(max_s=20.0, max_pairs=6)
 
 
@@ -81,12 +82,12 @@ class _Session:
     taken: dict[str, list[Measurement]] = field(default_factory=lambda: {"old": [], "new": []})
 
     def sittings(self) -> Iterator[Sitting]:
-        """Hold sittings while there is time for another, and until the first look."""
+        """Hold sittings while there is time for another, and the fewest in any case."""
         settings, begin, longest_s = self.settings, time.monotonic(), 0.0
         rng, patience = np.random.default_rng(settings.limits.seed), Patience(settings.max_s)
         for pairs in range(0, settings.max_pairs, _PROCESSES):
             sitting_begin = time.monotonic()
-            if pairs >= FIRST_LOOK and sitting_begin - begin + longest_s > settings.max_s:
+            if pairs >= _FEWEST_PAIRS and sitting_begin - begin + longest_s > settings.max_s:
                 return
             self.progress("timing in turns", pairs / settings.max_pairs)
             yield self._hold(Table(settings.limits, rng, patience))

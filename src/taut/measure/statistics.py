@@ -23,7 +23,8 @@ import numpy as np
 from taut.core.figures import Measured
 from taut.core.measurement import Measurement, Verdict
 
-FIRST_LOOK = 4
+FIRST_LOOK = 8
+"""Pairs; fewer would also leave the medians of both runners, by which budgets are judged, too vague"""
 _FEWEST_PARTS = 3
 _LOOK_GROWTH = 1.3
 PRACTICAL_GAIN = 0.01

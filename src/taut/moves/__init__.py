@@ -17,6 +17,7 @@ MOVES.register("dynamic_int8", "taut.moves.quantize.dynamic_int8:KIND")
 MOVES.register("weight_only", "taut.moves.quantize.weight_only:KIND")
 MOVES.register("qat", "taut.moves.quantize.qat:KIND", extra="train")
 MOVES.register("prune", "taut.moves.prune.channel_prune:KIND", extra="train")
+MOVES.register("drop_branches", "taut.moves.prune.branches:KIND")
 MOVES.register("recover", "taut.moves.distill.recover:KIND", extra="train")
 
 

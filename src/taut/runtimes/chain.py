@@ -6,8 +6,10 @@ It is a function of its inputs (``network(inputs)``: recurrent state is given or
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,9 @@ from taut.runtimes.base import NodeTime, Placed, Session
 from taut.runtimes.inputs import check_inputs, filled
 from taut.runtimes.manifest import Manifest, SavedStage
 from taut.runtimes.placement import differences, summarise
+
+_PROFILED_S, _MOST_PROFILED = 0.5, 300
+"""Runs of a profile: as many as fill its time"""
 
 
 class LoadedNetwork:
@@ -86,15 +91,23 @@ class LoadedNetwork:
         return Sample(outputs)
 
     def profile(self, items: Sequence[Item]) -> list[NodeTime]:
-        """Return the median time of every kernel of every stage over the items; slower than ``run``."""
+        """Return the median time of every kernel of every stage over the items; slower than ``run``.
+
+        Small networks go through the items again and again: their kernels take hundreds of runs to settle.
+        """
         self.open()
-        feeds = [self._stage_feeds(item) for item in items]
+        feeds, began_s = [], time.monotonic()
+        for item in items:
+            feeds.append(self._stage_feeds(item))
+        each_s = (time.monotonic() - began_s) / len(items)
+        runs = max(len(items), min(_MOST_PROFILED, int(_PROFILED_S / each_s)))
         self.close()  # idle pools that spin would slow down the session under the profiler
         times: list[NodeTime] = []
         for saved, stage_feeds in zip(self.manifest.stages, zip(*feeds, strict=True), strict=True):
             files = [file.path for file in saved.files]
             runtime = get_runtime(saved.stage.runtime)
-            times += runtime.profile(self.folder, files, saved.stage, self.threads, stage_feeds)
+            repeated = list(islice(cycle(stage_feeds), runs))
+            times += runtime.profile(self.folder, files, saved.stage, self.threads, repeated)
         return times
 
     def _stage_feeds(self, item: Item) -> list[dict[str, np.ndarray]]:

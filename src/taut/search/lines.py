@@ -6,6 +6,8 @@ They are timed together first, quality unseen, and only those near the front are
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
 
 from taut.core.move import Form, Plan, describe_move
 from taut.core.strategy import Problem, Trial
@@ -16,6 +18,8 @@ MOST_JUDGED = 2
 FAMILY_REACH = 1.5
 """The fastest of another runtime or precision is judged if it is within this factor of the front: what
 comes on top of it may turn the order."""
+COMPARABLE_LOSS = 2.0
+"""Variants of one recipe run at about one speed; those that lose more than twice the least are not timed."""
 
 
 def lines(problem: Problem) -> Iterator[Plan]:
@@ -31,12 +35,12 @@ def lines(problem: Problem) -> Iterator[Plan]:
 
 
 def recipes(problem: Problem, settings: Sequence[Plan]) -> list[Plan]:
-    """Every GRAPH move as it is offered, on each of the given settings."""
+    """Every GRAPH move that is offered and sound, on each of the given settings."""
     whole = [
         move
         for name, kind in problem.moves.items()
         if kind.form is Form.GRAPH and name != "fold"
-        for move in offers(problem, name)
+        for move in sound(problem, offers(problem, name))
     ]
     return [
         setting.with_move(move, f"{describe_move(move)}, {setting.label}")
@@ -44,6 +48,20 @@ def recipes(problem: Problem, settings: Sequence[Plan]) -> list[Plan]:
         for move in whole
         if suits(move, setting)
     ]
+
+
+def sound(problem: Problem, moves: Sequence[Any]) -> list[Any]:
+    """Leave out variants of a recipe for one runtime that lose far more than its best variant."""
+    kept: list[Any] = []
+    for _, group in groupby(moves, key=lambda move: getattr(move, "target", None)):
+        variants = list(group)
+        if len(variants) == 1:
+            kept += variants
+            continue
+        losses = [problem.loss(Plan.of([move])) for move in variants]
+        limit = COMPARABLE_LOSS * min(losses)
+        kept += [move for move, loss in zip(variants, losses, strict=True) if loss <= limit]
+    return kept
 
 
 def suits(move: object, setting: Plan) -> bool:

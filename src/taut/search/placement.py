@@ -18,17 +18,17 @@ from taut.core.strategy import Problem
 from taut.graph.ir import Graph
 from taut.predict.correction import Correction
 from taut.predict.tables import Tables
-from taut.search.lines import fastest, offers, suits
+from taut.search.lines import fastest, offers, sound, suits
 from taut.search.program import PlacementProblem, placement
 
-LOSS_SHARES = (1.0, 0.5, 0.25, 0.1, 0.03, 0.01)
+LOSS_SHARES = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03, 0.015, 0.008, 0.004, 0.002)
 """Loss allowed, as a share of the loss of quantizing every node"""
 MOST_SENSITIVITIES = 64
 
 
 def placements(problem: Problem, settings: Sequence[Plan]) -> Iterator[Plan]:
     """Search placements of int8 on each runtime setting, from the most int8 to the least."""
-    if not (whole := offers(problem, "int8")):
+    if not (whole := sound(problem, offers(problem, "int8"))):
         return
     for setting in settings:
         if problem.remaining_s() <= 0:
@@ -39,10 +39,11 @@ def placements(problem: Problem, settings: Sequence[Plan]) -> Iterator[Plan]:
 
 
 def _best_recipe(problem: Problem, setting: Plan, whole: Sequence[Any]) -> Any:
-    """The offered recipe that was fastest on this setting; None where int8 gains nothing at all."""
-    ranked = problem.rank([setting, *(setting.with_move(move) for move in whole if suits(move, setting))])
-    lowered = [(plan, ratio) for plan, ratio in ranked if plan.digest() != setting.digest()]
-    return next((move for move in lowered[0][0].moves if move.form is Form.GRAPH), None) if lowered else None
+    """The sound recipe that is fastest on this setting; None where none suits its runtime."""
+    plans = [setting.with_move(move) for move in whole if suits(move, setting)]
+    if len(plans) > 1:
+        plans = [plan for plan, _ in problem.rank(plans)]
+    return next((move for plan in plans for move in plan.moves if move.form is Form.GRAPH), None)
 
 
 def _search(problem: Problem, setting: Plan, move: Any) -> Iterator[Plan]:

@@ -1,58 +1,36 @@
-"""How many channels each layer keeps: tables measured on this device, a knapsack, recovery, correction.
+"""How many channels each layer keeps, and which residual branches stay: narrower step by step.
 
-1. Profiles of the network cut uniformly to a few shares give the time of every node at those widths, in the
-   runtime and precision that will ship. A node's time is split evenly between the group that feeds it and
-   the group that it makes, which turns a product of widths into a sum that a knapsack can handle.
-2. Loss of a width is measured by cutting that group alone.
-3. The knapsack gives the widths for a wanted time; they are realised, recovered shortly, measured and judged.
-4. The most promising widths are recovered at length; if the quality breaks, the next wider ones are.
+The knapsack chooses the widths with the least loss for a wanted time from measured tables
+(``search/width_tables.py``). They are realised, recovered, measured and judged; the prediction is corrected.
+While the quality holds, the next step goes on from the recovered weights, as Han et al. (arXiv 1506.02626)
+prune and retrain in turns; where it breaks, the same network is trained on once, then a smaller step is taken
+from the last that held.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from taut.core.move import Form, Plan
+from taut.core.move import Plan
 from taut.core.strategy import Problem, Trial
+from taut.moves.prune.branches import DropBranches
 from taut.predict.correction import Correction
 from taut.search.lines import fastest
-from taut.search.program import Option, multiple_choice
+from taut.search.width_tables import Widths, WidthTables, measure_tables
 
-SHARES = (1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25)
-"""Of each group's channels"""
-TARGETS = (0.8, 0.65, 0.5, 0.4)
-"""Wanted time, as a share of the best unpruned plan"""
-LEAST_EPOCHS = 2
-"""Of the whole network, that must fit into the remaining time for another recovery"""
+STRIDE = 0.75
+"""Of the time of the step before"""
+LEAST_STRIDE = 0.95
+"""A smaller step is not worth its training"""
+ATTEMPTS = 4
+"""Among which the time is shared out, where each gets enough epochs"""
+EPOCHS_EACH = 1.0
+LEAST_EPOCHS = 0.5
 RESERVE_SHARE = 0.15
 """Of the remaining time, kept for what follows the last recovery"""
-
-
-@dataclass(frozen=True)
-class WidthTables:
-    """Time and loss of each group at each width, the whole group first."""
-
-    options: Mapping[str, Sequence[Option]]
-    fixed_ms: float
-    """Time that no width changes"""
-
-    def choose(self, wanted_ms: float) -> dict[str, int] | None:
-        """Widths with the least loss within a time; None where the narrowest take longer."""
-        chosen = multiple_choice(self.options, wanted_ms - self.fixed_ms)
-        return None if chosen is None else {group: int(option.name) for group, option in chosen.items()}
-
-    @property
-    def full_ms(self) -> float:
-        """Time with every group whole."""
-        return self.fixed_ms + sum(options[0].cost for options in self.options.values())
-
-    def predict_ms(self, widths: Mapping[str, int]) -> float:
-        costs = {
-            (group, option.name): option.cost for group, options in self.options.items() for option in options
-        }
-        return self.fixed_ms + sum(costs[group, str(width)] for group, width in widths.items())
 
 
 def widths(problem: Problem) -> Iterator[Plan]:
@@ -65,117 +43,106 @@ def widths(problem: Problem) -> Iterator[Plan]:
         return
     base = fastest(problem)
     tables = measure_tables(problem, prune, base.plan)
-    yield from _descend(problem, _Tools(prune, recover, base, tables))
+    yield from _Descent(problem, prune, recover, base, tables, Correction()).steps()
 
 
 @dataclass(frozen=True)
-class _Tools:
-    """What realises a set of widths."""
+class _Step:
+    """A network on the way down."""
 
+    kept: Widths
+    moves: tuple[Any, ...] = ()
+    """What made it of the original: cut and recover in turns"""
+    share: float = 1.0
+    """Time that was wanted, as a share of the base's"""
+
+
+@dataclass
+class _Descent:
+    """Realises steps, and keeps what was learned on the way."""
+
+    problem: Problem
     prune: Any
     recover: Any
     base: Trial
     tables: WidthTables
+    correction: Correction
+    attempts: int = 0
+    epoch_s: float = field(init=False)
 
-    def plan(self, kept: Mapping[str, int], epochs: float) -> Plan:
-        prune = replace(self.prune, keep=tuple(sorted(kept.items())))
-        recover = replace(self.recover, epochs=epochs)
-        label = f"pruned, {epochs:g} epochs, {self.base.plan.label or 'default settings'}"
-        return Plan.of([prune, recover, *self.base.plan.moves], label)
-
-
-def _descend(problem: Problem, tools: _Tools) -> Iterator[Plan]:
-    """Recover each target for its share of the time, narrower while the quality holds, else in between."""
-    base_ms = tools.base.value("p50")
-    correction = Correction(scale=base_ms / tools.tables.full_ms)
-    wanted, step, holding = _first_target(problem, tools.base), 0.5, 1.0
-    epoch_s = _epoch_s(problem, tools)
-    attempt = 0
-    while problem.remaining_s() > LEAST_EPOCHS * epoch_s and step > 0.05:
-        kept = tools.tables.choose(wanted * base_ms / correction.factor)
-        if kept is None:
-            wanted = (wanted + holding) / 2
-            step /= 2
-            continue
-        attempt += 1
+    def __post_init__(self) -> None:
+        network, context = self.problem.network, self.problem.context
         # Ledgered, so that a resumed run asks for the same training again and finds it done.
-        epochs = problem.fact(
-            f"widths/{attempt}/epochs", lambda: _affordable_epochs(problem.remaining_s(), epoch_s)
-        )
-        raw_ms = tools.tables.predict_ms(kept)
-        plan = tools.plan(kept, epochs)
-        trial = problem.evaluate(plan, {"p50": correction.predicted(raw_ms)})
-        yield plan
-        if trial.is_realised:
-            correction.learn(raw_ms, trial.value("p50"))
-        if trial.is_realised and problem.holds_quality(trial):
-            holding, wanted = wanted, wanted * (1 - step / 2)
-            if problem.holds(trial) and problem.budget.limit_on("p50"):
+        self.epoch_s = self.problem.fact("recover/epoch_s", lambda: self.recover.epoch_s(network, context))
+
+    def steps(self) -> Iterator[Plan]:
+        """Go down from the whole network until the budget is met, or time or room for a step are used up."""
+        reached, stride = _Step(self.tables.whole), self._first_stride()
+        while stride <= LEAST_STRIDE and self._has_time():
+            step = self._narrowed(reached, stride)
+            if step is None:
                 return
-        else:
-            wanted, step = (wanted + holding) / 2, step / 2
+            trial = self._tried(step)
+            yield trial.plan
+            if not self._holds(trial) and trial.is_realised and self._has_time():
+                step = self._trained_on(step)
+                trial = self._tried(step)
+                yield trial.plan
+            if self._holds(trial):
+                reached = step
+                if self.problem.holds(trial) and self.problem.budget.limit_on("p50"):
+                    return
+            else:
+                stride = math.sqrt(stride)
 
+    def _first_stride(self) -> float:
+        """As long as the default at most, so that a wanted latency is reached in equal steps."""
+        limit = self.problem.budget.limit_on("p50")
+        if limit is None:
+            return STRIDE
+        wanted = min(0.9, 0.95 * limit.value / self.base.value("p50"))
+        return float(wanted ** (1 / math.ceil(math.log(wanted) / math.log(STRIDE))))
 
-def _first_target(problem: Problem, base: Trial) -> float:
-    """The budget's own latency if there is one within reach, else half."""
-    limit = problem.budget.limit_on("p50")
-    share = 0.5 if limit is None else 0.95 * limit.value / base.value("p50")
-    return min(0.9, max(share, TARGETS[-1]))
+    def _narrowed(self, step: _Step, stride: float) -> _Step | None:
+        """Cut further, towards a share of the step's time, and recover; None where nothing is left to cut."""
+        wanted_ms = step.share * stride * self.base.value("p50")
+        kept = self.tables.choose(wanted_ms / self.correction.factor, step.kept)
+        if kept is None or kept == step.kept:
+            return None
+        earlier = self.tables.dropped(step.kept)
+        gone = [branch for branch in self.tables.dropped(kept) if branch not in earlier]
+        drop = (DropBranches(tuple(gone)),) if gone else ()
+        cut = replace(self.prune, keep=tuple(sorted(self.tables.cut(kept).items())))
+        moves = (*step.moves, *drop, cut, self._recovery())
+        return _Step(kept, moves, step.share * stride)
 
+    def _trained_on(self, step: _Step) -> _Step:
+        return replace(step, moves=(*step.moves, self._recovery()))
 
-def _affordable_epochs(remaining_s: float, epoch_s: float) -> float:
-    """A third of what is left, between 1 and 12 epochs, in whole epochs."""
-    epochs = (1 - RESERVE_SHARE) * remaining_s / 3 / epoch_s
-    return float(max(1, min(12, int(epochs))))
+    def _tried(self, step: _Step) -> Trial:
+        """Realise and measure a step, and correct the prediction by it."""
+        raw_ms = self.tables.predict_ms(step.kept)
+        epochs = sum(getattr(move, "epochs", 0.0) for move in step.moves)
+        label = f"pruned, {epochs:g} epochs, {self.base.plan.label or 'default settings'}"
+        plan = Plan.of([*step.moves, *self.base.plan.moves], label)
+        trial = self.problem.evaluate(plan, {"p50": self.correction.predicted(raw_ms)})
+        self.attempts += 1
+        if trial.is_realised:
+            self.correction.learn(raw_ms, trial.value("p50"))
+        return trial
 
+    def _recovery(self) -> Any:
+        epochs = self.problem.fact(f"widths/{self.attempts}/epochs", self._affordable_epochs)
+        return replace(self.recover, epochs=epochs)
 
-def _epoch_s(problem: Problem, tools: _Tools) -> float:
-    """Seconds of one epoch of recovery, measured on a tenth of one."""
-    return float(
-        problem.fact("recover/epoch_s", lambda: tools.recover.epoch_s(problem.network, problem.context))
-    )
+    def _affordable_epochs(self) -> float:
+        """An equal share of what is left for each attempt that is still planned, in half epochs."""
+        left = (1 - RESERVE_SHARE) * self.problem.remaining_s() / self.epoch_s
+        planned = max(1, min(ATTEMPTS - self.attempts, int(left / EPOCHS_EACH)))
+        return max(LEAST_EPOCHS, int(2 * left / planned) / 2)
 
+    def _has_time(self) -> bool:
+        return self.problem.remaining_s() * (1 - RESERVE_SHARE) > LEAST_EPOCHS * self.epoch_s
 
-def measure_tables(problem: Problem, prune: Any, base: Plan) -> WidthTables:
-    """Profile the uniformly cut networks, and the loss of each group cut alone."""
-    groups = prune.group_sizes(problem.network.graph)
-    sizes = {name: size for name, size in groups.items() if name not in problem.keep}
-    touched = prune.touched_nodes(problem.network.graph)
-    suffix = [move for move in base.moves if move.form is not Form.MODULE]
-    times = {
-        share: problem.profile(
-            Plan.of([replace(prune, keep=_uniform(prune, sizes, share), reconstruct=False), *suffix])
-        )
-        for share in SHARES
-    }
-    owned = {node for group in sizes for node in touched[group]}
-    fixed_ms = sum(ms for node, ms in times[1.0].items() if node not in owned)
-    options = {
-        group: _options(problem, prune, group, size, {s: _group_ms(group, touched, times[s]) for s in SHARES})
-        for group, size in sizes.items()
-    }
-    return WidthTables(options, fixed_ms)
-
-
-def _group_ms(group: str, touched: Mapping[str, Sequence[str]], times: Mapping[str, float]) -> float:
-    """A group's share of the time of the nodes that it touches."""
-    owners = {node: sum(node in nodes for nodes in touched.values()) for node in touched[group]}
-    return sum(times.get(node, 0.0) / owners[node] for node in touched[group])
-
-
-def _options(
-    problem: Problem, prune: Any, group: str, size: int, times_ms: Mapping[float, float]
-) -> list[Option]:
-    """Widths of a group with their time and loss; equal widths appear once."""
-    options: dict[int, Option] = {}
-    for share, cost_ms in times_ms.items():
-        width = prune.rounded(size, share)
-        if width in options:
-            continue
-        loss = 0.0 if width == size else problem.loss(Plan.of([replace(prune, keep=((group, width),))]))
-        options[width] = Option(str(width), cost_ms, loss)
-    return list(options.values())
-
-
-def _uniform(prune: Any, sizes: Mapping[str, int], share: float) -> tuple[tuple[str, int], ...]:
-    return tuple((group, prune.rounded(size, share)) for group, size in sorted(sizes.items()))
+    def _holds(self, trial: Trial) -> bool:
+        return trial.is_realised and self.problem.holds_quality(trial)

@@ -16,11 +16,11 @@ from tests.moves.prune.prune_nets import (
 )
 
 from taut.graph import Graph
-from taut.moves.prune.groups import Group, Role, group_widths, prunable_groups, trace_channels
+from taut.moves.prune.groups import Group, Role, group_widths, trace_channels
 
 
 def _by_name(graph: Graph) -> dict[str, Group]:
-    return {group.name: group for group in prunable_groups(graph)}
+    return {group.name: group for group in trace_channels(graph).groups}
 
 
 def _touched(group: Group, role: Role) -> set[tuple[str, int]]:
@@ -37,7 +37,7 @@ def test_groups_match_the_worked_instance() -> None:
     data = net.batch_norm(net.conv("image", (8, 3), "conv1"), 8, "bn1")
     flat = net.node("Flatten", net.node("Relu", data), axis=1)
     graph = net.graph(net.linear(flat, 8 * 36, 5, "fc"))
-    (group,) = prunable_groups(graph)
+    (group,) = trace_channels(graph).groups
     assert (group.name, group.size) == ("conv1", 8)
     cuts = {cut.constant: cut for cut in group.cuts}
     assert set(cuts) == {"conv1.weight", "bn1.scale", "bn1.bias", "bn1.mean", "bn1.var", "fc.weight"}
@@ -132,7 +132,7 @@ def test_unknown_operator_freezes_what_reaches_it_by_name() -> None:
 def test_softmax_over_channels_freezes_them() -> None:
     net = Net()
     data = net.node("Softmax", net.conv("image", (8, 3), "stem"), axis=1)
-    assert not prunable_groups(_with_head(net, data, 8))
+    assert not trace_channels(_with_head(net, data, 8)).groups
 
 
 def test_constant_that_another_node_needs_whole_is_not_cut() -> None:
@@ -179,5 +179,5 @@ def test_group_widths_are_multiples_of_the_devices(
     data = net.conv("image", (size * run, 3), "stem", kernel=1)
     if run > 1:
         data = net.conv(data, (size * run, run), "grouped", groups=size, kernel=1)
-    (group,) = prunable_groups(_with_head(net, data, size * run))
+    (group,) = trace_channels(_with_head(net, data, size * run)).groups
     assert group_widths(group, multiple) == expected

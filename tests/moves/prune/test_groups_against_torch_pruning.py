@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from taut.graph.from_torch import from_torch
-from taut.moves.prune.groups import prunable_groups
+from taut.moves.prune.groups import trace_channels
 from taut.nets.resnet_cifar import ResNetCifar
 
 Members = frozenset[tuple[str, int]]
@@ -49,7 +49,7 @@ def test_groups_of_a_resnet_are_those_of_torch_pruning() -> None:
     trained = dict(module.named_parameters())
     ours = {
         frozenset((cut.constant, cut.axis) for cut in group.cuts if cut.constant in trained)
-        for group in prunable_groups(graph)
+        for group in trace_channels(graph).groups
     }
     expected = _members_by_torch_pruning(module, torch.zeros(1, 3, 16, 16))
     assert len(ours) == 9

@@ -9,7 +9,6 @@ from taut.moves.quantize.placement import (
     compute_nodes,
     place,
     quantizable_nodes,
-    residual_joints,
     with_joints,
 )
 
@@ -27,10 +26,6 @@ def test_joints_come_along_when_all_their_producers_are_chosen() -> None:
     graph = residual_net()
     assert with_joints(graph, ("conv1", "conv2")) == ("conv1", "conv2", "add")
     assert with_joints(graph, ("conv1", "depthwise")) == ("conv1", "depthwise")
-
-
-def test_a_shortcut_is_one_group_with_its_producers() -> None:
-    assert residual_joints(residual_net()) == (("add", "conv1", "conv2"),)
 
 
 def test_a_clamp_is_taken_in_by_the_kernel_before_it() -> None:

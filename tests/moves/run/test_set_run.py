@@ -10,7 +10,7 @@ import pytest
 from tests.runtimes.runtime_nets import conv_graph, network
 
 from taut.core.errors import BadInput
-from taut.core.move import Context, Form, Plan, apply_plan
+from taut.core.move import Context, Form, Plan
 from taut.core.network import Run, Stage
 from taut.core.task import Task
 from taut.devices.local import local_device
@@ -47,7 +47,7 @@ def test_order_of_options_does_not_count() -> None:
 
 def test_apply_changes_the_run_and_nothing_else(tmp_path: Path) -> None:
     original = network(conv_graph())
-    moved = apply_plan(Plan.of([SetRun.of(STAGES)]), original, context(tmp_path))
+    moved = SetRun.of(STAGES).apply(original, context(tmp_path))
     assert moved.network.run == Run(STAGES)
     assert moved.network.graph is original.graph
     assert moved.names.renamed == {}

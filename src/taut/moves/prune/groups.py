@@ -92,11 +92,6 @@ class Channels:
         return {group.name: group for group in self.groups}
 
 
-def prunable_groups(graph: Graph) -> tuple[Group, ...]:
-    """Return the groups of a graph with known shapes, in the order of their first producers."""
-    return trace_channels(graph).groups
-
-
 def without_groups(channels: Channels, nodes: Collection[str]) -> Channels:
     """Return the channels without the groups that any of the nodes takes part in, which then stay whole."""
     groups = tuple(group for group in channels.groups if not any(cut.node in nodes for cut in group.cuts))

@@ -74,14 +74,6 @@ def with_joints(graph: Graph, nodes: Iterable[str], target: str = "onnxruntime")
     return tuple(name for name in possible if name in chosen)
 
 
-def residual_joints(graph: Graph, target: str = "onnxruntime") -> tuple[tuple[str, ...], ...]:
-    """Return groups (join, its producers...) of nodes that are best quantized together or not at all."""
-    possible = set(quantizable_nodes(graph, target))
-    joins = [graph.by_name[name] for name in quantizable_nodes(graph, target)]
-    groups = [(node.name, *sorted(_sources(graph, node))) for node in joins if node.op in ("Add", "Concat")]
-    return tuple(group for group in groups if set(group) <= possible)
-
-
 def _sources(graph: Graph, node: Node) -> set[str]:
     """Names of the nodes that a node's activations come from; one from outside counts as ``""``."""
     nodes = [source(graph, value) for value in _activations(graph, node)]

@@ -100,7 +100,7 @@ class QatJob:
         """Return the settings with the steps of this training."""
         assert self.task.train is not None, "what is trained has a train split"
         steps = self.recipe.epochs * (len(self.task.train) // self.recipe.batch_size)
-        given = {**asdict(self.settings), "activations_from_step": int(_FLOAT_SHARE * steps)}
+        given = {**asdict(self.settings), "activations_from_step": max(1, int(_FLOAT_SHARE * steps))}
         return QatSettings(**{**given, "statistics_until_step": int(_STATISTICS_SHARE * steps)})
 
 

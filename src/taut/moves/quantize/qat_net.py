@@ -73,10 +73,12 @@ class QatNet(nn.Module):
         self.trackers = nn.ModuleList()
         self._by_group: dict[str, RangeTracker] = {}
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
-        for node in folded:
-            found = operands(folded, node) if node.name in self.placement.nodes else None
+        for node in (node for node in folded if node.name in self.placement.nodes):
+            found = operands(folded, node)
             if found is not None:
                 self._quantize_inputs(unfolded.by_name[node.name], found)
+            elif node.inputs[0] not in self.placement.written:  # else a carrier gets codes to pass on
+                self.net.wrap(node.name, _with_quantized({0: self._tracker(node.inputs[0])}))
         for value in self._tracked_results(folded):
             maker = unfolded.producer(value)
             assert maker is not None
