@@ -1,26 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from tests.moves.prune.toy_task import small_graph, small_network, toy_context
+from macs_problem import _fast_epochs, macs_problem  # noqa: F401 -- a fixture
+from tests.moves.prune.toy_task import small_graph
 
-from taut.core.budget import Budget, parse_budget
 from taut.core.errors import BadInput
-from taut.core.figures import Measured
-from taut.core.move import Context, Plan
-from taut.core.network import Network
-from taut.core.quantities import P50
-from taut.core.strategy import Trial
 from taut.graph import Graph
-from taut.graph.costs import total_costs
-from taut.moves.distill.recover import KIND as RECOVER
 from taut.moves.distill.recover import Recover
-from taut.moves.prune.channel_prune import KIND as PRUNE
 from taut.moves.prune.channel_prune import ChannelPrune
 from taut.moves.prune.groups import trace_channels
 from taut.moves.prune.macs import WidthCosts
@@ -59,67 +48,12 @@ def test_gain_of_rewards_is_in_standard_errors() -> None:
     assert result.gain_in_standard_errors(warmup=4) == pytest.approx(3 / (1 / 4 + 1 / 30) ** 0.5)
 
 
-@dataclass
-class _Problem:
-    """A problem whose networks take as long as they have multiply-accumulates; quality always holds."""
-
-    context: Context
-    budget: Budget
-    moves: dict[str, Any]
-    network: Network = field(default_factory=small_network)
-    keep: frozenset[str] = frozenset()
-    trials: list[Trial] = field(default_factory=list)
-    facts: dict[str, Any] = field(default_factory=dict)
-    latency: Callable[[float], float] = lambda share: share
-
-    def __post_init__(self) -> None:
-        self.evaluate(Plan())
-
-    def evaluate(self, plan: Plan, predicted: Any = None) -> Trial:
-        del predicted
-        graph = self.network.graph
-        for move in plan.moves:
-            if isinstance(move, ChannelPrune):
-                graph = move.apply(self.network, self.context).network.graph
-        share = total_costs(graph).macs / total_costs(self.network.graph).macs
-        milliseconds = self.latency(share)
-        costs = {"p50": Measured(milliseconds, milliseconds, milliseconds, "ms", 1)}
-        trial = Trial(str(len(self.trials)), plan, costs, {"accuracy": 90.0, "ratio": milliseconds})
-        self.trials.append(trial)
-        return trial
-
-    def rank(self, plans: Sequence[Plan]) -> list[tuple[Plan, float]]:
-        return [(plan, 1.0) for plan in plans]
-
-    def fact(self, name: str, compute: Callable[[], Any]) -> Any:
-        return self.facts.setdefault(name, compute() if name not in self.facts else None)
-
-    def holds_quality(self, _trial: Trial) -> bool:
-        return True
-
-    def holds(self, trial: Trial) -> bool:
-        return not self.budget.broken({"p50": trial.value("p50")})
-
-    def remaining_s(self) -> float:
-        return 60.0
-
-
 STRATEGY = Amc(AmcSettings(episodes=8, warmup=4), multiple=1)
 
 
-@pytest.fixture
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Recover, "epoch_s", lambda _self, _network, _context: 10.0)
-
-
-def _problem(folder: Path, budget: str, **fields: Any) -> _Problem:
-    context = toy_context(folder, samples=1000)
-    return _Problem(context, parse_budget(budget, [P50]), {"prune": PRUNE, "recover": RECOVER}, **fields)
-
-
-@pytest.mark.usefixtures("_quick")
+@pytest.mark.usefixtures("_fast_epochs")
 def test_strategy_prunes_and_recovers_to_the_latency_wanted(tmp_path: Path) -> None:
-    problem = _problem(tmp_path, "p50<=0.5ms")
+    problem = macs_problem(tmp_path, "p50<=0.5ms")
     (plan,) = STRATEGY.search(problem)
     prune, recover = plan.moves
     assert isinstance(prune, ChannelPrune)
@@ -128,23 +62,23 @@ def test_strategy_prunes_and_recovers_to_the_latency_wanted(tmp_path: Path) -> N
     assert problem.trials[-1].value("p50") <= 0.5
 
 
-@pytest.mark.usefixtures("_quick")
+@pytest.mark.usefixtures("_fast_epochs")
 def test_strategy_corrects_for_latency_that_falls_slower_than_the_macs(tmp_path: Path) -> None:
-    problem = _problem(tmp_path, "p50<=0.6ms", latency=lambda share: 0.45 + 0.55 * share)
+    problem = macs_problem(tmp_path, "p50<=0.6ms", latency=lambda share: 0.45 + 0.55 * share)
     plans = list(STRATEGY.search(problem))
     assert len(plans) > 1
     assert problem.trials[-1].value("p50") <= 0.6 < problem.trials[1].value("p50")
 
 
-@pytest.mark.usefixtures("_quick")
+@pytest.mark.usefixtures("_fast_epochs")
 def test_strategy_leaves_nodes_that_are_to_be_kept(tmp_path: Path) -> None:
-    problem = _problem(tmp_path, "p50<=0.6ms", keep=frozenset({"first"}))
+    problem = macs_problem(tmp_path, "p50<=0.6ms", keep=frozenset({"first"}))
     (plan, *_) = STRATEGY.search(problem)
     assert [name for name, _ in plan.moves[0].keep] == ["second"]
 
 
 def test_strategy_is_refused_without_recovery_by_name(tmp_path: Path) -> None:
-    problem = _problem(tmp_path, "p50<=0.6ms")
+    problem = macs_problem(tmp_path, "p50<=0.6ms")
     del problem.moves["recover"]
     with pytest.raises(BadInput, match=r"allow no recover.*knapsack"):
         next(STRATEGY.search(problem))

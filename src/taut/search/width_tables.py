@@ -77,7 +77,7 @@ def measure_tables(problem: Problem, prune: Any, base: Plan) -> WidthTables:
     """Profile and time the uniformly cut networks, and measure the loss of each group cut alone."""
     graph = problem.network.graph
     sizes = {name: size for name, size in prune.group_sizes(graph).items() if name not in problem.keep}
-    touched = prune.touched_nodes(graph)
+    touched = {group: nodes for group, nodes in prune.touched_nodes(graph).items() if group in sizes}
     suffix = [move for move in base.moves if move.form is not Form.MODULE]
     plans = {
         share: Plan.of([replace(prune, keep=_uniform(prune, sizes, share), reconstruct=False), *suffix])
