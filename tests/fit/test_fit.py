@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.runtimes.runtime_nets import streaming_graph
 
 from taut.core.errors import BadInput, EnvironmentFailed
 from taut.core.network import Network, Part
@@ -221,6 +222,20 @@ def test_weights_that_are_not_numbers_are_refused(tmp_path: Path) -> None:
         fit_network(
             Network("poisoned", {"main": Part(poisoned)}), _task(), "p50<=1s", _QUICK, Place(tmp_path)
         )
+
+
+def test_recurrent_network_is_searched_with_its_state_fed_back(tmp_path: Path) -> None:
+    graph = streaming_graph()
+    network = Network("streaming", {"main": Part(graph)}, feedback={"state_out": "state_in"})
+    (frame,) = [value for value in graph.inputs if value.name != "state_in"]
+    rng = np.random.default_rng(0)
+    frames = rng.normal(size=(20, 8, *frame.static_shape[1:])).astype(np.float32)
+    np.savez(tmp_path / "frames.npz", allow_pickle=False, **{frame.name: frames})
+    task = open_task(f"npz:{tmp_path / 'frames.npz'}", graph.inputs, network.feedback)
+    request = replace(_QUICK, moves=("int8",), search_time_s=30.0)
+    result = fit_network(network, task, "cosine>=0.9", request, Place(tmp_path / "run"))
+    assert any(trial.plan.moves and trial.plan.moves[0].kind == "int8" for trial in result.trials)
+    assert result.met
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from tests.runtimes.runtime_nets import OPSETS, conv_graph, image, reference, streaming_graph
 
 from taut.core.errors import BadInput
+from taut.core.runner import Item
 from taut.graph.ir import Graph, Node, Value
 from taut.graph.shapes import with_shapes
 from taut.runtimes.batching import with_batch
@@ -141,3 +142,19 @@ def test_batch_size_is_set_on_inputs_and_outputs(size: int | str) -> None:
 def test_batch_size_is_refused_when_an_input_has_another_leading_size() -> None:
     with pytest.raises(BadInput, match="not a batch of 1"):
         with_batch(with_nodes(Node("relu", "Relu", ("x",), ("y",)), shape=(2, 4)), 8)
+
+
+def test_state_is_carried_from_item_to_item_and_zero_where_a_sequence_starts() -> None:
+    graph = streaming_graph()
+    (state,) = [value for value in graph.inputs if value.name == "state_in"]
+    (frame,) = [value for value in graph.inputs if value.name != "state_in"]
+    rng = np.random.default_rng(0)
+    frames = [rng.normal(size=frame.static_shape).astype(np.float32) for _ in range(3)]
+    zero = np.zeros(state.static_shape, np.float32)
+    items = [Item({frame.name: array}, number in (0, 2)) for number, array in enumerate(frames)]
+    got = list(Evaluator(graph, threads=1).run_items(items, {"state_out": "state_in"}))
+    carried = reference(graph, {frame.name: frames[0], "state_in": zero})["state_out"]
+    for values, array, before in zip(got, frames, (zero, carried, zero), strict=True):
+        wanted = reference(graph, {frame.name: array, "state_in": before})
+        for name, output in wanted.items():
+            np.testing.assert_allclose(values[name], output, atol=1e-5)

@@ -176,7 +176,7 @@ class FitProblem:
         except PlanFailed:
             return float("inf")
         samples = self._loss_samples()
-        runs = [evaluator.run(item.inputs) for item in self.judge.fed.items[:samples]]
+        runs = list(evaluator.run_items(self.judge.fed.items[:samples], self.network.feedback))
         ratios = [
             _noise_power(run[name], wanted[name])
             for run, wanted in zip(runs, self.judge.reference[:samples], strict=True)

@@ -7,7 +7,7 @@ its batch of one inside is run sample by sample instead.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -16,13 +16,14 @@ import onnxruntime
 
 from taut.core.errors import BadInput
 from taut.core.network import Stage
+from taut.core.runner import Item
 from taut.core.task import Arrays
 from taut.devices.local import default_threads
 from taut.graph.ir import Graph
 from taut.graph.onnx_export import to_onnx
 from taut.runtimes.base import does_not_run
 from taut.runtimes.batching import with_batch
-from taut.runtimes.inputs import check_inputs
+from taut.runtimes.inputs import check_inputs, filled
 from taut.runtimes.onnxruntime_cpu import session_options
 from taut.runtimes.onnxruntime_trace import REFUSALS
 from taut.runtimes.samples import Samples
@@ -53,6 +54,21 @@ class Evaluator:
         """Return the wanted values of one run; BadInput where the inputs are not the graph's."""
         check_inputs(self.graph.inputs, inputs)
         return self._fetch(self._session, inputs)
+
+    def run_items(
+        self, items: Iterable[Item], feedback: Mapping[str, str]
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Run items in order and yield the wanted values of each, recurrent state carried in between.
+
+        ``feedback``: output name -> input name; the state is zero where a sequence starts. The outputs must
+        be among the wanted values.
+        """
+        recurrent = [value for value in self.graph.inputs if value.name in feedback.values()]
+        state: Arrays = filled(recurrent, 0)
+        for item in items:
+            values = self.run({**item.inputs, **(filled(recurrent, 0) if item.starts_sequence else state)})
+            state = {name: values[output] for output, name in feedback.items()}
+            yield values
 
     def run_many(self, inputs: Arrays) -> dict[str, np.ndarray]:
         """Return the wanted values of many samples, the first axis counting samples.

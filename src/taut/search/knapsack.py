@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from taut.core.move import Plan
 from taut.core.strategy import Problem
-from taut.search.lines import best_settings, lines
+from taut.search.lines import best_settings, is_setting, lines
 from taut.search.placement import placements
 from taut.search.regions import regions
 from taut.search.widths import widths
@@ -27,7 +27,7 @@ class Knapsack:
         yield from lines(problem)
         ranked = sorted((t for t in problem.trials if t.is_realised), key=lambda trial: trial.value("ratio"))
         settings = best_settings(
-            [(trial.plan, trial.value("ratio")) for trial in ranked if len(trial.plan.moves) == 1]
+            [(trial.plan, trial.value("ratio")) for trial in ranked if is_setting(trial.plan)]
         )
         for phase in (placements(problem, settings[:MOST_SETTINGS]), regions(problem), widths(problem)):
             if _is_done(problem):

@@ -24,7 +24,7 @@ COMPARABLE_LOSS = 2.0
 
 def lines(problem: Problem) -> Iterator[Plan]:
     """Evaluate the fastest settings of each runtime and precision, then whole-network recipes on the best."""
-    settings = [Plan.of([move], describe_move(move)) for move in offers(problem, "runtime")]
+    settings = [Plan.of([move], describe_move(move)) for move in offers(problem, "runtime")] or [Plan()]
     ranked = problem.rank(settings)
     for plan in _worth_judging(ranked):
         problem.evaluate(plan)
@@ -43,7 +43,7 @@ def recipes(problem: Problem, settings: Sequence[Plan]) -> list[Plan]:
         for move in sound(problem, offers(problem, name))
     ]
     return [
-        setting.with_move(move, f"{describe_move(move)}, {setting.label}")
+        setting.with_move(move, f"{describe_move(move)}, {setting.label or 'default settings'}")
         for setting in settings
         for move in whole
         if suits(move, setting)
@@ -78,13 +78,16 @@ def offers(problem: Problem, kind: str) -> Sequence:
 
 
 def best_settings(ranked: Sequence[tuple[Plan, float]]) -> list[Plan]:
-    """The fastest setting of each pair of runtime and precision, fastest first; one stage only."""
+    """The fastest setting of each pair of runtime and precision, fastest first."""
     best: dict[tuple[str, str], Plan] = {}
     for plan, _ in ranked:
-        for move in plan.moves:
-            if move.form is Form.RUN:
-                best.setdefault(family(plan), plan)
+        best.setdefault(family(plan), plan)
     return list(best.values())
+
+
+def is_setting(plan: Plan) -> bool:
+    """Whether a plan leaves the graph as it is; the original does."""
+    return all(move.form is Form.RUN for move in plan.moves)
 
 
 def family(plan: Plan) -> tuple[str, str]:

@@ -59,7 +59,8 @@ def _search(problem: Problem, setting: Plan, move: Any) -> Iterator[Plan]:
         if not nodes:
             return
         plan = setting.with_move(
-            replace(move, nodes=nodes), f"int8 on {len(nodes)} of {len(tables.nodes)} nodes, {setting.label}"
+            replace(move, nodes=nodes),
+            f"int8 on {len(nodes)} of {len(tables.nodes)} nodes, {setting.label or 'default settings'}",
         )
         raw_ms = tables.predict_ms(nodes)
         predicted = correction.predicted(raw_ms)

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from taut.core.move import Form, Plan
+from taut.core.move import Plan
 from taut.core.strategy import Problem
-from taut.search.lines import family, fastest, offers
+from taut.search.lines import family, fastest, is_setting, offers
 
 MOST_CUTS = 8
 """Timed of each direction: the first few, where sensitive nodes often lie, and some spread over the rest"""
@@ -45,9 +45,7 @@ def _is_promising(problem: Problem) -> bool:
     return any(
         trial.value("ratio") < reached
         for trial in problem.trials
-        if trial.is_realised
-        and all(move.form is Form.RUN for move in trial.plan.moves)
-        and family(trial.plan)[1] == "bfloat16"
+        if trial.is_realised and is_setting(trial.plan) and family(trial.plan)[1] == "bfloat16"
     )
 
 

@@ -15,12 +15,12 @@ import numpy as np
 
 from taut.core.errors import BadInput
 from taut.core.move import Context
+from taut.core.runner import Item
 from taut.core.task import Batch, Split
 from taut.graph import Graph
 from taut.moves.quantize.operators import operands, result
 from taut.moves.quantize.ranges import Histogram
 from taut.runtimes.evaluate import Evaluator
-from taut.runtimes.inputs import filled
 from taut.runtimes.samples import Samples
 
 _CHUNK_BYTES = 256 * 2**20
@@ -98,13 +98,10 @@ def _evaluated(
 def _fed_back(
     evaluator: Evaluator, context: Context, samples: int, feedback: Mapping[str, str]
 ) -> Iterator[Mapping[str, np.ndarray]]:
-    state = filled([value for value in evaluator.graph.inputs if value.name in feedback.values()], 0)
-    for batch in _batches(context, samples, 1, is_shuffled=False):
-        given = [value for value in evaluator.graph.inputs if value.name not in state]
-        sample = Samples(given, {value.name: batch.inputs[value.name] for value in given}).one(0)
-        values = evaluator.run({**sample, **state})
-        state = {name: values[output] for output, name in feedback.items()}
-        yield values
+    given = [value for value in evaluator.graph.inputs if value.name not in feedback.values()]
+    batches = _batches(context, samples, 1, is_shuffled=False)
+    singles = (Samples(given, {value.name: batch.inputs[value.name] for value in given}) for batch in batches)
+    yield from evaluator.run_items((Item(single.one(0)) for single in singles), feedback)
 
 
 def _batches(context: Context, samples: int, size: int, is_shuffled: bool) -> Iterator[Batch]:
