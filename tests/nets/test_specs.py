@@ -136,7 +136,7 @@ def test_shipped_net_reaches_its_stated_accuracy_on_the_select_split(
     assert spec.weights is not None
     stated = json.loads(shipped_file(spec.weights).with_name(f"{spec.name}.json").read_text())
     assert stated["data"]["digest"] == real_cifar10.digest
-    # Another processor may round a handful of the 2,500 images to the other side.
+    # Another processor may round a handful of the 5,000 images to the other side.
     found = accuracy(load_net(spec.name)[0], real_cifar10.select)
     assert found == pytest.approx(stated["select_accuracy"], abs=0.2)
     assert np.isfinite(found)

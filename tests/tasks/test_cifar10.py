@@ -143,8 +143,8 @@ def test_real_images_have_zero_mean_and_unit_deviation() -> None:
         pytest.skip("TAUT_DATA does not hold cifar10_jpeg")
     task = cifar10(folder)
     assert task.train is not None
-    assert (len(task.train), len(task.select), len(task.test)) == (22_500, 2_500, 10_000)
-    batch = task.select.take(np.arange(2_500))
+    assert (len(task.train), len(task.select), len(task.test)) == (20_000, 5_000, 10_000)
+    batch = task.select.take(np.arange(5_000))
     assert batch.inputs["image"].mean() == pytest.approx(0, abs=0.05)
     assert batch.inputs["image"].std() == pytest.approx(1, abs=0.05)
     assert batch.targets is not None
