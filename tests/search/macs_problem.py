@@ -50,7 +50,8 @@ class MacsProblem:
         return trial
 
     def profile(self, plan: Plan) -> dict[str, float]:
-        return {cost.node: float(cost.macs) for cost in node_costs(self._pruned(plan))}
+        whole = total_costs(self.network.graph).macs
+        return {cost.node: cost.macs / whole for cost in node_costs(self._pruned(plan))}
 
     def loss(self, plan: Plan) -> float:
         return 1.0 - self._share(plan)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from scipy.optimize import nnls
+from scipy.optimize import lsq_linear
 
 from taut.core.move import Form, Plan
 from taut.core.strategy import Problem
@@ -25,6 +25,8 @@ from taut.search.program import Option, multiple_choice
 
 SHARES = (1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25)
 """Of each group's channels"""
+FACTORS = (0.5, 2.0)
+"""Between kernel times under a profiler and without one, and of threads that overlap"""
 DROPPED = 0
 """Width of a group whose branch went"""
 
@@ -100,13 +102,18 @@ def measure_tables(problem: Problem, prune: Any, base: Plan) -> WidthTables:
 def _fitted(
     problem: Problem, plans: Mapping[float, Plan], profiles: Mapping[float, NodeTimes]
 ) -> tuple[float, float]:
-    """Factor and time of a call: latency = factor * sum of kernel times + call, by least squares."""
+    """Factor and time of a call: latency = factor * sum of kernel times + call, by least squares.
+
+    The factor is bounded, lest a noisy machine make it seem that widths change nothing.
+    """
     ratios = {plan.digest(): ratio for plan, ratio in problem.rank(list(plans.values()))}
     original_ms = problem.trials[0].value("p50")
     timed = [share for share, plan in plans.items() if plan.digest() in ratios]
     sums_ms = [sum(profiles[share].values()) for share in timed]
     wholes_ms = [ratios[plans[share].digest()] * original_ms for share in timed]
-    (factor, call_ms), _ = nnls(np.stack([sums_ms, np.ones(len(timed))], axis=1), np.array(wholes_ms))
+    columns = np.stack([sums_ms, np.ones(len(timed))], axis=1)
+    bounds = ([FACTORS[0], 0.0], [FACTORS[1], np.inf])
+    factor, call_ms = lsq_linear(columns, np.array(wholes_ms), bounds).x
     return float(factor), float(call_ms)
 
 

@@ -35,7 +35,7 @@ class Recover:
 
     epochs: float = 4.0
     lr: float = 0.05
-    distill_share: float = 0.5
+    distill_share: float = 0.9
     """Weight of the original's outputs; 1 needs no labels"""
     temperature: float = 4.0
     batch_size: int = 128
@@ -122,7 +122,7 @@ class RecoverKind:
             return ()
         assert context.task.train is not None
         has_labels = context.task.loss is not None and context.task.train.has_targets
-        share = 0.5 if has_labels else 1.0
+        share = Recover.distill_share if has_labels else 1.0
         if any(node.op == "BatchNormalization" for node in network.graph):
             return (Recover(distill_share=share),)
         # Without norms (folded on export) the rates of training from scratch diverge.
