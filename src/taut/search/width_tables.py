@@ -3,8 +3,8 @@
 1. Profiles of the network cut uniformly to a few shares give the time of every node at those widths, in the
    runtime and precision that will ship. A node's time is split evenly between the group that feeds it and
    the group that it makes, which turns a product of widths into a sum that a knapsack can handle.
-2. The same networks timed as wholes tell how sums of kernel times relate to latency: a factor, and what every
-   call costs apart from its kernels.
+2. The same networks are timed as wholes, in one race, and each profile is scaled to its network's latency:
+   what slows a profile as a whole, as the profiler itself does or a busy machine, cancels.
 3. Loss of a width is measured by cutting that group alone. Where a group lies within a residual branch, one
    more option is that the branch goes: width 0.
 """
@@ -15,9 +15,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-from scipy.optimize import lsq_linear
-
 from taut.core.move import Form, Plan
 from taut.core.strategy import Problem
 from taut.moves.prune.branches import DropBranches, nodes_of, residual_branches
@@ -25,8 +22,6 @@ from taut.search.program import Option, multiple_choice
 
 SHARES = (1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25)
 """Of each group's channels"""
-FACTORS = (0.5, 2.0)
-"""Between kernel times under a profiler and without one, and of threads that overlap"""
 DROPPED = 0
 """Width of a group whose branch went"""
 
@@ -85,36 +80,28 @@ def measure_tables(problem: Problem, prune: Any, base: Plan) -> WidthTables:
         share: Plan.of([replace(prune, keep=_uniform(prune, sizes, share), reconstruct=False), *suffix])
         for share in SHARES
     }
-    profiles = {share: problem.profile(plan) for share, plan in plans.items()}
-    factor, call_ms = _fitted(problem, plans, profiles)
-    times = {
-        share: {node: factor * ms for node, ms in profile.items()} for share, profile in profiles.items()
-    }
+    times = _times(problem, plans)
     options = {
-        group: _options(problem, prune, group, size, {s: _group_ms(group, touched, times[s]) for s in SHARES})
+        group: _options(problem, prune, group, size, {s: _group_ms(group, touched, times[s]) for s in times})
         for group, size in sizes.items()
     }
     owned = {node for group in sizes for node in touched[group]}
-    fixed_ms = call_ms + sum(ms for node, ms in times[1.0].items() if node not in owned)
+    fixed_ms = sum(ms for node, ms in times[1.0].items() if node not in owned)
     return _with_branches(problem, WidthTables(options, fixed_ms), touched, times[1.0])
 
 
-def _fitted(
-    problem: Problem, plans: Mapping[float, Plan], profiles: Mapping[float, NodeTimes]
-) -> tuple[float, float]:
-    """Factor and time of a call: latency = factor * sum of kernel times + call, by least squares.
-
-    The factor is bounded, lest a noisy machine make it seem that widths change nothing.
-    """
+def _times(problem: Problem, plans: Mapping[float, Plan]) -> dict[float, NodeTimes]:
+    """Scale each profile to its network's latency; a narrower network never counts as slower."""
     ratios = {plan.digest(): ratio for plan, ratio in problem.rank(list(plans.values()))}
-    original_ms = problem.trials[0].value("p50")
-    timed = [share for share, plan in plans.items() if plan.digest() in ratios]
-    sums_ms = [sum(profiles[share].values()) for share in timed]
-    wholes_ms = [ratios[plans[share].digest()] * original_ms for share in timed]
-    columns = np.stack([sums_ms, np.ones(len(timed))], axis=1)
-    bounds = ([FACTORS[0], 0.0], [FACTORS[1], np.inf])
-    factor, call_ms = lsq_linear(columns, np.array(wholes_ms), bounds).x
-    return float(factor), float(call_ms)
+    original_ms, whole_ms = problem.trials[0].value("p50"), float("inf")
+    times: dict[float, NodeTimes] = {}
+    for share, plan in plans.items():
+        if plan.digest() in ratios:  # else it did not run
+            profile = problem.profile(plan)
+            whole_ms = min(whole_ms, ratios[plan.digest()] * original_ms)
+            factor = whole_ms / sum(profile.values())
+            times[share] = {node: factor * ms for node, ms in profile.items()}
+    return times
 
 
 def _uniform(prune: Any, sizes: Mapping[str, int], share: float) -> tuple[tuple[str, int], ...]:

@@ -43,7 +43,7 @@ def widths(problem: Problem) -> Iterator[Plan]:
         return
     base = fastest(problem)
     tables = measure_tables(problem, prune, base.plan)
-    yield from _Descent(problem, prune, recover, base, tables, Correction()).steps()
+    yield from _Descent(problem, prune, recover, base, tables).steps()
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,12 @@ class _Descent:
     recover: Any
     base: Trial
     tables: WidthTables
-    correction: Correction
     attempts: int = 0
     epoch_s: float = field(init=False)
+    correction: Correction = field(init=False)
 
     def __post_init__(self) -> None:
+        self.correction = Correction(self._ms(self.base) / self.tables.predict_ms(self.tables.whole))
         network, context = self.problem.network, self.problem.context
         # Ledgered, so that a resumed run asks for the same training again and finds it done.
         self.epoch_s = self.problem.fact("recover/epoch_s", lambda: self.recover.epoch_s(network, context))
@@ -100,12 +101,12 @@ class _Descent:
         limit = self.problem.budget.limit_on("p50")
         if limit is None:
             return STRIDE
-        wanted = min(0.9, 0.95 * limit.value / self.base.value("p50"))
+        wanted = min(0.9, 0.95 * limit.value / self._ms(self.base))
         return float(wanted ** (1 / math.ceil(math.log(wanted) / math.log(STRIDE))))
 
     def _narrowed(self, step: _Step, stride: float) -> _Step | None:
         """Cut further, towards a share of the step's time, and recover; None where nothing is left to cut."""
-        wanted_ms = step.share * stride * self.base.value("p50")
+        wanted_ms = step.share * stride * self._ms(self.base)
         kept = self.tables.choose(wanted_ms / self.correction.factor, step.kept)
         if kept is None or kept == step.kept:
             return None
@@ -128,8 +129,12 @@ class _Descent:
         trial = self.problem.evaluate(plan, {"p50": self.correction.predicted(raw_ms)})
         self.attempts += 1
         if trial.is_realised:
-            self.correction.learn(raw_ms, trial.value("p50"))
+            self.correction.learn(raw_ms, self._ms(trial))
         return trial
+
+    def _ms(self, trial: Trial) -> float:
+        """Latency on the machine as it was when the original was measured first, which tables refer to."""
+        return trial.value("ratio") * self.problem.trials[0].value("p50")
 
     def _recovery(self) -> Any:
         epochs = self.problem.fact(f"widths/{self.attempts}/epochs", self._affordable_epochs)
