@@ -1,4 +1,4 @@
-"""The floor of a budget: what this network would take if every node ran in its fastest measured form."""
+"""The floor of a budget: what this network, unpruned, would take with every node in its fastest form."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class FloorFigure:
         """One sentence."""
         names = ", ".join(name for name, _ in self.heaviest[:2])
         share = sum(figure.value for _, figure in self.heaviest[:2])
-        text = f"every node in its fastest measured form: {self.total.value:.3g} ms (predicted)"
+        text = f"every node, unpruned, in its fastest measured form: {self.total.value:.3g} ms (predicted)"
         return f"{text}; {names} alone take {share:.3g} ms" if names else text
 
 
