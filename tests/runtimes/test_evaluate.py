@@ -158,3 +158,10 @@ def test_state_is_carried_from_item_to_item_and_zero_where_a_sequence_starts() -
         wanted = reference(graph, {frame.name: array, "state_in": before})
         for name, output in wanted.items():
             np.testing.assert_allclose(values[name], output, atol=1e-5)
+
+
+def test_sequence_starts_from_the_state_that_its_first_item_gives() -> None:
+    graph = streaming_graph()
+    given = {"x": np.ones((1, 4), np.float32), "state_in": np.full((1, 4), 0.5, np.float32)}
+    (values,) = Evaluator(graph, threads=1).run_items([Item(given, True)], {"state_out": "state_in"})
+    np.testing.assert_allclose(values["y"], reference(graph, given)["y"], atol=1e-5)

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from planted import Int8, Kind, Planted, Prune, PruneWithin, Recover, Settings, move_of, residual
 
 from taut.core.move import Form, Plan
 from taut.search.knapsack import Knapsack
-from taut.search.lines import lines
+from taut.search.lines import lines, sound
 from taut.search.placement import placements
 from taut.search.regions import regions
 from taut.search.widths import widths
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A GRAPH move of so many bits that loses so much."""
+
+    bits: int
+    loss: float
+    kind = "recipe"
+    form = Form.GRAPH
+
 
 _RUNTIMES = Kind("runtime", Form.RUN, (Settings("onnxruntime"), Settings("openvino"), Settings("torch")))
 _INT8 = Kind("int8", Form.GRAPH, (Int8(), Int8(target="openvino")))
@@ -37,6 +49,12 @@ def test_lines_offer_a_recipe_only_to_the_runtime_it_was_written_for() -> None:
     pairs = [(move_of(t.plan, "int8"), move_of(t.plan, "runtime")) for t in problem.trials]
     assert any(int8 is not None for int8, _ in pairs)
     assert all(int8.target == setting.runtime for int8, setting in pairs if int8 is not None)
+
+
+def test_recipes_with_fewer_bits_are_no_variants_and_lossy_variants_are_left_out() -> None:
+    problem = Planted(_pace, lambda _plan: 0.0, {}, losses=lambda plan: plan.moves[0].loss)
+    eight, spoilt, four = Recipe(8, 0.1), Recipe(8, 5.0), Recipe(4, 1.0)
+    assert sound(problem, [eight, spoilt, four]) == [eight, four]
 
 
 # conv1 is slower in int8, conv2 ruins the quality in int8; conv0 and conv3 gain.

@@ -35,6 +35,8 @@ class Request:
             raise BadInput(f"--device {self.device}", "is not known", "only local is, in this release")
         if self.batch < 1:
             raise BadInput(f"--batch {self.batch}", "is less than 1", "give a number of samples")
+        if not self.proof_s > 0:
+            raise BadInput(f"proof_s {self.proof_s}", "is not positive", "give seconds, such as 60")
         if not self.search_time_s > 0:
             raise BadInput(f"--search-time {self.search_time_s}s", "is not positive", "write for example 10m")
 

@@ -60,13 +60,16 @@ class Evaluator:
     ) -> Iterator[dict[str, np.ndarray]]:
         """Run items in order and yield the wanted values of each, recurrent state carried in between.
 
-        ``feedback``: output name -> input name; the state is zero where a sequence starts. The outputs must
-        be among the wanted values.
+        ``feedback``: output name -> input name. Where a sequence starts, the state is what the item gives,
+        else zero. The outputs must be among the wanted values.
         """
         recurrent = [value for value in self.graph.inputs if value.name in feedback.values()]
-        state: Arrays = filled(recurrent, 0)
+        zero = filled(recurrent, 0)
+        state: Arrays = zero
         for item in items:
-            values = self.run({**item.inputs, **(filled(recurrent, 0) if item.starts_sequence else state)})
+            if item.starts_sequence:
+                state = {name: item.inputs.get(name, array) for name, array in zero.items()}
+            values = self.run({**item.inputs, **state})
             state = {name: values[output] for output, name in feedback.items()}
             yield values
 

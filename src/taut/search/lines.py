@@ -51,9 +51,12 @@ def recipes(problem: Problem, settings: Sequence[Plan]) -> list[Plan]:
 
 
 def sound(problem: Problem, moves: Sequence[Any]) -> list[Any]:
-    """Leave out variants of a recipe for one runtime that lose far more than its best variant."""
+    """Leave out variants of a recipe for one runtime that lose far more than its best variant.
+
+    Fewer bits are not a variant: they lose more and make a smaller file.
+    """
     kept: list[Any] = []
-    for _, group in groupby(moves, key=lambda move: getattr(move, "target", None)):
+    for _, group in groupby(moves, key=lambda move: (getattr(move, "target", ""), getattr(move, "bits", 0))):
         variants = list(group)
         if len(variants) == 1:
             kept += variants

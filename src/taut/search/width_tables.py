@@ -135,7 +135,8 @@ def _with_branches(
     if "drop_branches" not in problem.moves:
         return tables
     graph = problem.network.graph
-    options, branches = dict(tables.options), {}
+    options = dict(tables.options)
+    branches: dict[str, Sequence[str]] = {}
     for name, branch in residual_branches(graph).items():
         nodes = set(nodes_of(graph, branch))
         inner = [group for group in options if nodes.issuperset(touched[group])]
@@ -143,7 +144,11 @@ def _with_branches(
         begun = [group for group in options if group in nodes and group not in inner]
         if not inner or begun or nodes & problem.keep:
             continue
-        inner.sort(key=lambda group: -options[group][0].cost)
+        # The group of a branch within this one already stands for that.
+        taken = {groups[0] for groups in branches.values()}
+        inner.sort(key=lambda group: (group in taken, -options[group][0].cost))
+        if inner[0] in taken:
+            continue
         whole_ms = options[inner[0]][0].cost
         saved_ms = sum(times.get(node, 0.0) for node in nodes)
         loss = problem.loss(Plan.of([DropBranches((name,))]))
