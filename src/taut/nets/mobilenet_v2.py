@@ -90,5 +90,5 @@ MOBILENET_V2_HALF_CIFAR10 = NetSpec(
     build=mobilenet_v2_half,
     input_shape=(1, 3, 32, 32),
     task="cifar10",
-    recipe=Recipe(epochs=40, ema_decay=0.999),
+    recipe=Recipe(epochs=40, batch_size=64, lr=0.05, ema_decay=0.999),
 )

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from taut.core.move import Progress, no_progress
 from taut.core.task import Batch, Split, Task
 from taut.train.losses import distillation_loss
+from taut.train.precision import forward_in
 from taut.train.recipe import Recipe
 
 SAVE_EVERY_STEPS = 200
@@ -98,7 +99,7 @@ def _checked_split(task: Task, recipe: Recipe, teacher: nn.Module | None) -> Spl
 
 def _loss(module: nn.Module, batch: Batch, task: Task, recipe: Recipe, teacher: nn.Module | None) -> Tensor:
     inputs = as_tensors(batch)
-    with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+    with forward_in(recipe.precision):
         outputs = [output.float() for output in as_sequence(module(*inputs))]
         loss = torch.zeros(())
         if recipe.distill_share < 1:
