@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
 from tests.moves.prune.toy_task import small_network, toy_context
 
 from taut.core.budget import Budget, parse_budget
@@ -19,7 +18,6 @@ from taut.core.strategy import Trial
 from taut.graph import Graph
 from taut.graph.costs import node_costs, total_costs
 from taut.moves.distill.recover import KIND as RECOVER
-from taut.moves.distill.recover import Recover
 from taut.moves.prune.channel_prune import KIND as PRUNE
 from taut.moves.prune.channel_prune import ChannelPrune
 
@@ -80,12 +78,6 @@ class MacsProblem:
 
     def remaining_s(self) -> float:
         return self.seconds
-
-
-@pytest.fixture
-def _fast_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An epoch counts as ten seconds, and none is run."""
-    monkeypatch.setattr(Recover, "epoch_s", lambda _self, _network, _context: 10.0)
 
 
 def macs_problem(folder: Path, budget: str, **fields: Any) -> MacsProblem:

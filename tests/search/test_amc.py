@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from macs_problem import _fast_epochs, macs_problem  # noqa: F401 -- a fixture
+from macs_problem import macs_problem
 from tests.moves.prune.toy_task import small_graph
 
 from taut.core.errors import BadInput
@@ -51,7 +51,7 @@ def test_gain_of_rewards_is_in_standard_errors() -> None:
 STRATEGY = Amc(AmcSettings(episodes=8, warmup=4), multiple=1)
 
 
-@pytest.mark.usefixtures("_fast_epochs")
+@pytest.mark.usefixtures("fast_epochs")
 def test_strategy_prunes_and_recovers_to_the_latency_wanted(tmp_path: Path) -> None:
     problem = macs_problem(tmp_path, "p50<=0.5ms")
     (plan,) = STRATEGY.search(problem)
@@ -62,7 +62,7 @@ def test_strategy_prunes_and_recovers_to_the_latency_wanted(tmp_path: Path) -> N
     assert problem.trials[-1].value("p50") <= 0.5
 
 
-@pytest.mark.usefixtures("_fast_epochs")
+@pytest.mark.usefixtures("fast_epochs")
 def test_strategy_corrects_for_latency_that_falls_slower_than_the_macs(tmp_path: Path) -> None:
     problem = macs_problem(tmp_path, "p50<=0.6ms", latency=lambda share: 0.45 + 0.55 * share)
     plans = list(STRATEGY.search(problem))
@@ -70,7 +70,7 @@ def test_strategy_corrects_for_latency_that_falls_slower_than_the_macs(tmp_path:
     assert problem.trials[-1].value("p50") <= 0.6 < problem.trials[1].value("p50")
 
 
-@pytest.mark.usefixtures("_fast_epochs")
+@pytest.mark.usefixtures("fast_epochs")
 def test_strategy_leaves_nodes_that_are_to_be_kept(tmp_path: Path) -> None:
     problem = macs_problem(tmp_path, "p50<=0.6ms", keep=frozenset({"first"}))
     (plan, *_) = STRATEGY.search(problem)

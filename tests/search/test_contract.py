@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from macs_problem import MacsProblem, _fast_epochs, macs_problem  # noqa: F401 -- a fixture
+from macs_problem import MacsProblem, macs_problem
 
 from taut.core.strategy import Strategy
 from taut.search import STRATEGIES
@@ -18,7 +18,7 @@ CASES: dict[str, Strategy] = {
     "amc": Amc(AmcSettings(episodes=8, warmup=4), multiple=1),
 }
 
-pytestmark = pytest.mark.usefixtures("_fast_epochs")
+pytestmark = pytest.mark.usefixtures("fast_epochs")
 
 
 @pytest.fixture(params=list(CASES))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 
 from taut.core.budget import Limit
-from taut.core.figures import Figure, Measured
+from taut.core.figures import Figure, Measured, add
 from taut.core.strategy import Trial
 from taut.fit.floor import FloorFigure, Profiled, floor_of
 from taut.fit.folder import RunFolder
@@ -171,8 +172,8 @@ def _layers(problem: FitProblem, outcome: Outcome, folder: RunFolder) -> tuple[L
                 node=cost.node,
                 op=cost.op,
                 macs=cost.macs,
-                before=None if old is None else _kernel_figure(old[0]),
-                after=_kernel_figure(sum(ms for ms, _ in new)) if new else None,
+                before=None if old is None else old[0],
+                after=reduce(add, [figure for figure, _ in new]) if new else None,
                 before_precision="" if old is None else old[1],
                 after_precision=new[0][1] if new else "",
                 became="" if became == (cost.node,) else ", ".join(became) or "removed",
@@ -181,18 +182,15 @@ def _layers(problem: FitProblem, outcome: Outcome, folder: RunFolder) -> tuple[L
     return tuple(rows)
 
 
-def _by_node(times: Sequence[NodeTime]) -> dict[str, tuple[float, str]]:
+def _by_node(times: Sequence[NodeTime]) -> dict[str, tuple[Figure, str]]:
     """Time and precision by node; a kernel that covers several is shared evenly."""
-    nodes: dict[str, tuple[float, str]] = {}
+    nodes: dict[str, tuple[Figure, str]] = {}
     for kernel in times:
+        share_ms = kernel.latency_ms / len(kernel.nodes)
+        share = Measured(share_ms, share_ms, share_ms, "ms", kernel.runs)
         for name in kernel.nodes:
-            earlier = nodes.get(name, (0.0, ""))[0]
-            nodes[name] = (earlier + kernel.latency_ms / len(kernel.nodes), kernel.precision)
+            nodes[name] = (nodes[name][0] + share if name in nodes else share, kernel.precision)
     return nodes
-
-
-def _kernel_figure(value_ms: float) -> Measured:
-    return Measured(value_ms, value_ms, value_ms, "ms", PROFILED_ITEMS)
 
 
 def _quality_row(problem: FitProblem, outcome: Outcome) -> QualityRow:

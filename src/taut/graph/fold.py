@@ -1,6 +1,6 @@
-"""Folding: batch normalisation into the weights before it, and nodes of constants into constants.
+"""Folding: batch normalisation into the weights before it; shapes and nodes of constants into constants.
 
-Both keep what the graph computes, up to rounding; weights are folded in float64.
+All keep what the graph computes, up to rounding; weights are folded in float64.
 """
 
 from __future__ import annotations
@@ -50,6 +50,18 @@ def fold_constants(graph: Graph) -> Graph:
                 edit.set_constant(name, array)
             if computed:
                 edit.remove(node.name)
+    return edit.graph()
+
+
+def fold_shapes(graph: Graph) -> Graph:
+    """Replace Shape nodes of values whose shapes are known by constants."""
+    edit = Editor(graph)
+    for node in graph:
+        value = graph.value(node.inputs[0]) if node.op == "Shape" else None
+        if value is not None and value.is_static and not graph.is_output(node.outputs[0]):
+            stretch = slice(node.attributes.get("start", 0), node.attributes.get("end"))
+            edit.set_constant(node.outputs[0], np.array(value.static_shape[stretch], np.int64))
+            edit.remove(node.name)
     return edit.graph()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from taut.graph.editor import Editor
-from taut.graph.fold import fold_constants
+from taut.graph.fold import fold_constants, fold_shapes
 from taut.graph.ir import Graph, Node
 from taut.graph.onnx_types import ELEMENTS
 
@@ -17,20 +17,9 @@ from taut.graph.onnx_types import ELEMENTS
 def tidy(graph: Graph) -> Graph:
     """Return the graph, whose values must all have static types, without what only a dynamic one needs."""
     stated = set(graph.constants)
-    graph = _without_copies(_with_plain_casts(_with_known_shapes(graph)))
+    graph = _without_copies(_with_plain_casts(fold_shapes(graph)))
     graph = fold_constants(_with_named_transposes(graph))
     return _without_zero_biases(_with_plain_splits(_with_plain_gathers(graph)), stated)
-
-
-def _with_known_shapes(graph: Graph) -> Graph:
-    edit = Editor(graph)
-    for node in graph:
-        source = graph.value(node.inputs[0]) if node.op == "Shape" else None
-        if source is not None and source.is_static and not graph.is_output(node.outputs[0]):
-            start, end = node.attributes.get("start", 0), node.attributes.get("end")
-            edit.remove(node.name)
-            edit.set_constant(node.outputs[0], np.array(source.static_shape[start:end], np.int64))
-    return edit.graph()
 
 
 def _with_plain_casts(graph: Graph) -> Graph:

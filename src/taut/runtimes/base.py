@@ -39,6 +39,8 @@ class NodeTime:
     kernel: str
     nodes: tuple[str, ...]
     latency_ms: float
+    """Median over the runs"""
+    runs: int
     precision: str
 
 

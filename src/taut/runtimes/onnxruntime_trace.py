@@ -67,6 +67,7 @@ def time_kernels(path: Path, options: onnxruntime.SessionOptions, items: Sequenc
                 f"{timed.op} {timed.name}",
                 nodes(timed.name),
                 statistics.median(timed.latencies_ms[1:]),
+                len(timed.latencies_ms) - 1,
                 timed.precision,
             )
             for timed in trace.timed({kernel.name for kernel in kernels})

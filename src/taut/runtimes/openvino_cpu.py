@@ -119,7 +119,13 @@ class _Session:
         kernels = executed(self._compiled)
         nodes = coverage(load_onnx(self._path), kernels).nodes
         return [
-            NodeTime(f"{kernel.layer} {name}", nodes(name), statistics.median(times), kernel.precision)
+            NodeTime(
+                f"{kernel.layer} {name}",
+                nodes(name),
+                statistics.median(times),
+                len(times),
+                kernel.precision,
+            )
             for name, times in latencies_ms.items()
             if (kernel := kernels.get(name)) is not None
         ]

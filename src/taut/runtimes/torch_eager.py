@@ -175,15 +175,13 @@ def _running(graph: Graph) -> list[Node]:
 
 def _node_times(graph: Graph, stage: Stage, threads: int, items: Sequence[Arrays]) -> list[NodeTime]:
     values = [{**graph.constants, **recorded} for recorded in _recorded(graph, threads, items)]
-    return [
-        NodeTime(
-            f"{node.op} {node.name}",
-            (node.name,),
-            statistics.median(_times_alone(graph, node, values, _Setting(stage, threads))),
-            _precision(graph, node, stage),
-        )
-        for node in _running(graph)
-    ]
+    times = []
+    for node in _running(graph):
+        latencies_ms = _times_alone(graph, node, values, _Setting(stage, threads))
+        latency_ms, runs = statistics.median(latencies_ms), len(latencies_ms)
+        kernel = f"{node.op} {node.name}"
+        times.append(NodeTime(kernel, (node.name,), latency_ms, runs, _precision(graph, node, stage)))
+    return times
 
 
 def _recorded(graph: Graph, threads: int, items: Sequence[Arrays]) -> list[dict[str, np.ndarray]]:

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from taut.graph.editor import Editor
-from taut.graph.fold import fold_constants
+from taut.graph.fold import fold_constants, fold_shapes
 from taut.graph.ir import Graph
 from taut.moves.prune.operators import RULES
 from taut.moves.prune.trace import Layout, Role, Tracer, Use
@@ -110,24 +110,12 @@ def trace_channels(graph: Graph) -> Channels:
     The graph of the result has constants of their own where exporters let unrelated nodes share equal ones,
     and shapes that are known are constants in it, so that they can be rewritten.
     """
-    trace = _follow(_with_own_vectors(fold_constants(_with_known_shapes(graph))))
+    trace = _follow(_with_own_vectors(fold_constants(fold_shapes(graph))))
     layouts = {
         name: tuple(None if axis is None else trace.atoms.roots(axis) for axis in layout)
         for name, layout in trace.layouts.items()
     }
     return _assemble(trace, layouts)
-
-
-def _with_known_shapes(graph: Graph) -> Graph:
-    """Replace Shape nodes of static values by constants."""
-    edit = Editor(graph)
-    for node in graph.nodes:
-        value = graph.value(node.inputs[0]) if node.op == "Shape" else None
-        if value is not None and value.is_static and not graph.is_output(node.outputs[0]):
-            stretch = slice(node.attributes.get("start", 0), node.attributes.get("end"))
-            edit.set_constant(node.outputs[0], np.array(value.static_shape[stretch], np.int64))
-            edit.remove(node.name)
-    return edit.graph()
 
 
 def _with_own_vectors(graph: Graph) -> Graph:
