@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import pytest
 from planted import Int8, Kind, Planted, Prune, PruneWithin, Recover, Settings, move_of, residual
 
 from taut.core.move import Form, Plan
@@ -97,6 +98,57 @@ def test_placements_predict_every_candidate_before_it_is_measured() -> None:
     candidates = problem.trials[1:]
     assert candidates
     assert all("p50" in trial.predicted for trial in candidates)
+
+
+def _measured_losses(problem: Planted) -> list[Plan]:
+    """Search placements and return the plans whose loss was asked for."""
+    asked: list[Plan] = []
+    problem.losses = lambda plan: asked.append(plan) or 0.01 * len(_lowered(plan))
+    list(placements(problem, [Plan()]))
+    return asked
+
+
+def _placement_problem(drop_of_whole: float) -> Planted:
+    return Planted(
+        cost_ms=lambda plan: sum(_times(plan).values()),
+        drop_of=lambda plan: drop_of_whole if len(_lowered(plan)) == len(_FLOAT_MS) else 0.0,
+        moves={"int8": Kind("int8", Form.GRAPH, (Int8(),))},
+        profiles=lambda plan: {node: 3 * ms for node, ms in _times(plan).items()},  # a slow profiler
+    )
+
+
+def test_losses_of_nodes_are_measured_only_where_int8_was_seen_to_lose_quality() -> None:
+    harmless, harmful = _placement_problem(0.0), _placement_problem(5.0)
+    for problem in (harmless, harmful):
+        problem.evaluate(Plan.of([Int8()]))
+    assert not _measured_losses(harmless)
+    assert len(_measured_losses(harmful)) == len(_FLOAT_MS)
+    for problem in (harmless, harmful):
+        assert _lowered(problem.fastest_kept().plan) == {"conv0", "conv2", "conv3"}
+
+
+def test_a_setting_on_which_no_placement_can_win_is_left_after_its_profiles() -> None:
+    problem = _placement_problem(5.0)
+    cost_ms = problem.cost_ms
+    problem.cost_ms = lambda plan: 1.0 if move_of(plan, "runtime") else cost_ms(plan)
+    problem.evaluate(Plan.of([Settings("openvino")]))
+    assert not _measured_losses(problem)
+    assert len(problem.trials) == 2
+
+
+def test_the_profile_counts_for_its_proportions_and_the_race_for_its_sum() -> None:
+    problem = _placement_problem(5.0)
+    list(placements(problem, [Plan()]))
+    placed = [trial for trial in problem.trials if len(_lowered(trial.plan)) == 3]
+    assert placed[0].predicted["p50"].value == pytest.approx(placed[0].value("p50"))
+
+
+def test_placements_try_the_whole_network_as_the_recipe_itself() -> None:
+    """What was measured as a line is found again and not measured as a placement of every node."""
+    problem = _placement_problem(0.0)
+    problem.profiles = lambda plan: dict.fromkeys(_FLOAT_MS, 0.5 if _lowered(plan) else 1.0)
+    list(placements(problem, [Plan()]))
+    assert [trial.plan.moves for trial in problem.trials[1:]] == [(Int8(),)]
 
 
 def test_placements_leave_kept_nodes_alone() -> None:
@@ -221,6 +273,13 @@ def test_widths_drop_a_branch_where_narrower_layers_are_no_faster() -> None:
     assert move_of(best.plan, "drop_branches").branches == ("add",)
     assert move_of(best.plan, "prune").keep == ()  # what went with the branch is not cut as well
     assert best.value("p50") == 2.0
+
+
+def test_the_first_step_is_smaller_where_there_is_no_time_to_train_on() -> None:
+    short, long = _pruning_problem(seconds=3.0), _pruning_problem()
+    for problem in (short, long):
+        list(widths(problem))
+    assert sum(_kept(short.trials[1].plan).values()) > sum(_kept(long.trials[1].plan).values())
 
 
 def test_widths_stop_at_the_first_candidate_within_the_budget() -> None:

@@ -6,7 +6,7 @@ from statistics import median
 
 from taut.core.figures import Predicted
 
-UNKNOWN_ERROR = 0.3
+UNKNOWN_ERROR = 0.15
 """Assumed relative error before any candidate was realised"""
 
 

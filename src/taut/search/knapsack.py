@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from taut.core.move import Plan
 from taut.core.strategy import Problem
+from taut.search.latency import is_met
 from taut.search.lines import best_settings, is_setting, lines
 from taut.search.placement import placements
 from taut.search.regions import regions
@@ -41,4 +42,4 @@ def _is_done(problem: Problem) -> bool:
         limit.quantity.name != "drop" and limit.quantity.unit in ("ms", "bytes", "mJ")
         for limit in problem.budget
     )
-    return has_cost_limit and any(trial.is_realised and problem.holds(trial) for trial in problem.trials)
+    return has_cost_limit and any(is_met(problem, trial) for trial in problem.trials)

@@ -2,7 +2,8 @@
 
 Time comes from two profiles of the whole network (all float, all int8), so fusions are those of the real
 network; the cost of a precision boundary is what the Q/DQ kernels of the int8 profile took per element.
-Loss is the noise that each node adds when quantized alone: powers of independent noises add.
+Loss is the noise that each node adds when quantized alone: powers of independent noises add. It is measured
+only where a placement could be faster than what is known, and where int8 loses quality at all.
 The prediction is corrected by each candidate that is realised.
 """
 
@@ -13,11 +14,12 @@ from dataclasses import replace
 from statistics import median
 from typing import Any
 
-from taut.core.move import Form, Plan
+from taut.core.move import Plan, describe_move
 from taut.core.strategy import Problem
 from taut.graph.ir import Graph
 from taut.predict.correction import Correction
 from taut.predict.tables import Tables
+from taut.search.latency import latency_ms, race_ms, scaled_profile
 from taut.search.lines import fastest, offers, sound, suits
 from taut.search.program import PlacementProblem, placement
 
@@ -31,49 +33,67 @@ def placements(problem: Problem, settings: Sequence[Plan]) -> Iterator[Plan]:
     if not (whole := sound(problem, offers(problem, "int8"))):
         return
     for setting in settings:
-        if problem.remaining_s() <= 0:
-            return
-        move = _best_recipe(problem, setting, whole)
-        if move is not None:
-            yield from _search(problem, setting, move)
+        moves = [move for move in whole if suits(move, setting)]
+        if moves and problem.remaining_s() > 0:
+            yield from _on_setting(problem, setting, moves)
 
 
-def _best_recipe(problem: Problem, setting: Plan, whole: Sequence[Any]) -> Any:
-    """The sound recipe that is fastest on this setting; None where none suits its runtime."""
-    plans = [setting.with_move(move) for move in whole if suits(move, setting)]
-    if len(plans) > 1:
-        plans = [plan for plan, _ in problem.rank(plans)]
-    return next((move for plan in plans for move in plan.moves if move.form is Form.GRAPH), None)
+def _on_setting(problem: Problem, setting: Plan, moves: Sequence[Any]) -> Iterator[Plan]:
+    """Take the recipe that is fastest there for the whole network, and search where to apply it."""
+    float_ms, *int8_ms = race_ms(problem, [setting, *(setting.with_move(move) for move in moves)])
+    running = [(ms, index) for index, ms in enumerate(int8_ms) if ms is not None]
+    if float_ms is None or not running:
+        return
+    whole_ms, index = min(running)
+    move, correction = moves[index], Correction()
+    tables = measure_times(problem, setting, move, float_ms, whole_ms)
+    if not _may_gain(problem, tables, correction, choose(tables, 0.0)):
+        return
+    if not _is_harmless(problem, move):
+        tables = replace(tables, loss=_losses(problem, move, tables))
+    yield from _search(problem, setting, move, tables, correction)
 
 
-def _search(problem: Problem, setting: Plan, move: Any) -> Iterator[Plan]:
-    """Bisect over the allowed loss: looser while the quality holds, tighter where it breaks."""
-    tables = measure_tables(problem, setting, move)
-    correction = Correction()
+def _search(
+    problem: Problem, setting: Plan, move: Any, tables: Tables, correction: Correction
+) -> Iterator[Plan]:
+    """Bisect over the allowed loss: tighter where it breaks the quality, else looser, which is faster."""
     low, high = 0, len(LOSS_SHARES) - 1
     total = sum(tables.loss.values())
-    tried: set[tuple[str, ...]] = set()
+    is_kept: dict[tuple[str, ...], bool] = {}
     while low <= high and problem.remaining_s() > 0:
-        middle = (low + high) // 2 if tried else 0
+        middle = (low + high) // 2 if is_kept else 0
         nodes = choose(tables, LOSS_SHARES[middle] * total)
-        if not nodes:
-            return
-        plan = setting.with_move(
-            replace(move, nodes=nodes),
-            f"int8 on {len(nodes)} of {len(tables.nodes)} nodes, {setting.label or 'default settings'}",
-        )
-        raw_ms = tables.predict_ms(nodes)
-        predicted = correction.predicted(raw_ms)
-        if nodes not in tried and predicted.low < fastest(problem).value("p50"):
-            trial = problem.evaluate(plan, {"p50": predicted})
-            if trial.is_realised:
-                correction.learn(raw_ms, trial.value("p50"))
-            holds = trial.is_realised and problem.holds_quality(trial)
-            yield plan
-        else:
-            holds = False
-        tried.add(nodes)
-        low, high = (low, middle - 1) if holds else (middle + 1, high)
+        if nodes not in is_kept:
+            is_kept[nodes] = True
+            if _may_gain(problem, tables, correction, nodes):
+                plan = _placed(problem, setting, move, nodes)
+                trial = problem.evaluate(plan, {"p50": correction.predicted(tables.predict_ms(nodes))})
+                if trial.is_realised:
+                    correction.learn(tables.predict_ms(nodes), latency_ms(problem, trial))
+                is_kept[nodes] = problem.holds_quality(trial)
+                yield plan
+        low, high = (low, middle - 1) if is_kept[nodes] else (middle + 1, high)
+
+
+def _may_gain(problem: Problem, tables: Tables, correction: Correction, nodes: Sequence[str]) -> bool:
+    """Whether int8 on these nodes may be faster than everything that keeps the quality."""
+    predicted = correction.predicted(tables.predict_ms(nodes))
+    return bool(nodes) and predicted.low < latency_ms(problem, fastest(problem))
+
+
+def _is_harmless(problem: Problem, move: Any) -> bool:
+    """Whether the recipe was seen to keep the quality on the whole network."""
+    return any(move in trial.plan.moves and problem.holds_quality(trial) for trial in problem.trials)
+
+
+def _placed(problem: Problem, setting: Plan, move: Any, nodes: tuple[str, ...]) -> Plan:
+    where = setting.label or "default settings"
+    every = eligible_nodes(problem, move)
+    if len(nodes) == len(every):  # may be known already
+        return setting.with_move(move, f"{describe_move(move)}, {where}")
+    label = f"int8 on {len(nodes)} of {len(every)} nodes, {where}"
+    return setting.with_move(replace(move, nodes=nodes), label)
 
 
 def choose(tables: Tables, loss_limit: float) -> tuple[str, ...]:
@@ -82,16 +102,16 @@ def choose(tables: Tables, loss_limit: float) -> tuple[str, ...]:
     return placement(PlacementProblem(gain, tables.loss, tables.edges, tables.outer), loss_limit)
 
 
-def measure_tables(problem: Problem, setting: Plan, move: Any) -> Tables:
-    """Profile both precisions and each node's loss alone; everything is ledgered."""
+def measure_times(problem: Problem, setting: Plan, move: Any, float_ms: float, whole_ms: float) -> Tables:
+    """Profile the network in float and wholly in int8, of known latencies; losses count as zero."""
     graph: Graph = problem.network.graph
     nodes = [node for node in eligible_nodes(problem, move) if node not in problem.keep]
-    float_ms = problem.profile(setting)
-    int8_ms = problem.profile(setting.with_move(replace(move, nodes=tuple(nodes))))
-    per_element_ms = _boundary_ms_per_element(graph, nodes, int8_ms)
+    whole = setting.with_move(replace(move, nodes=tuple(nodes)) if problem.keep else move)
+    float_times = scaled_profile(problem, setting, float_ms)
+    int8_times = scaled_profile(problem, whole, whole_ms)
+    per_element_ms = _boundary_ms_per_element(graph, nodes, int8_times)
     edges, outer = _boundaries(graph, nodes, per_element_ms)
-    losses = _losses(problem, move, nodes, float_ms)
-    return Tables(float_ms, int8_ms, losses, edges, outer)
+    return Tables(float_times, int8_times, dict.fromkeys(nodes, 0.0), edges, outer)
 
 
 def eligible_nodes(problem: Problem, move: Any) -> tuple[str, ...]:
@@ -99,14 +119,12 @@ def eligible_nodes(problem: Problem, move: Any) -> tuple[str, ...]:
     return tuple(problem.moves["int8"].nodes(problem.network.graph, move))
 
 
-def _losses(
-    problem: Problem, move: Any, nodes: Sequence[str], float_ms: Mapping[str, float]
-) -> dict[str, float]:
+def _losses(problem: Problem, move: Any, tables: Tables) -> dict[str, float]:
     """Loss of each node alone; of too many the heavy ones are measured, the rest get their median."""
-    heavy = sorted(nodes, key=lambda node: -float_ms.get(node, 0.0))[:MOST_SENSITIVITIES]
+    heavy = sorted(tables.nodes, key=lambda node: -tables.float_ms.get(node, 0.0))[:MOST_SENSITIVITIES]
     losses = {node: problem.loss(Plan.of([replace(move, nodes=(node,))])) for node in heavy}
     typical = median(losses.values()) if losses else 0.0
-    return {node: losses.get(node, typical) for node in nodes}
+    return {node: losses.get(node, typical) for node in tables.nodes}
 
 
 def _boundary_ms_per_element(graph: Graph, nodes: Sequence[str], int8_ms: Mapping[str, float]) -> float:

@@ -3,8 +3,7 @@
 1. Profiles of the network cut uniformly to a few shares give the time of every node at those widths, in the
    runtime and precision that will ship. A node's time is split evenly between the group that feeds it and
    the group that it makes, which turns a product of widths into a sum that a knapsack can handle.
-2. The same networks are timed as wholes, in one race, and each profile is scaled to its network's latency:
-   what slows a profile as a whole, as the profiler itself does or a busy machine, cancels.
+2. The same networks are timed as wholes, in one race, and each profile is scaled to its network's latency.
 3. Loss of a width is measured by cutting that group alone. Where a group lies within a residual branch, one
    more option is that the branch goes: width 0.
 """
@@ -18,6 +17,7 @@ from typing import Any
 from taut.core.move import Form, Plan
 from taut.core.strategy import Problem
 from taut.moves.prune.branches import DropBranches, nodes_of, residual_branches
+from taut.search.latency import NodeTimes, race_ms, scaled_profile
 from taut.search.program import Option, multiple_choice
 
 SHARES = (1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25)
@@ -26,7 +26,6 @@ DROPPED = 0
 """Width of a group whose branch went"""
 
 Widths = Mapping[str, int]
-NodeTimes = Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -92,15 +91,13 @@ def measure_tables(problem: Problem, prune: Any, base: Plan) -> WidthTables:
 
 def _times(problem: Problem, plans: Mapping[float, Plan]) -> dict[float, NodeTimes]:
     """Scale each profile to its network's latency; a narrower network never counts as slower."""
-    ratios = {plan.digest(): ratio for plan, ratio in problem.rank(list(plans.values()))}
-    original_ms, whole_ms = problem.trials[0].value("p50"), float("inf")
+    latencies_ms = race_ms(problem, list(plans.values()))
+    whole_ms = float("inf")
     times: dict[float, NodeTimes] = {}
-    for share, plan in plans.items():
-        if plan.digest() in ratios:  # else it did not run
-            profile = problem.profile(plan)
-            whole_ms = min(whole_ms, ratios[plan.digest()] * original_ms)
-            factor = whole_ms / sum(profile.values())
-            times[share] = {node: factor * ms for node, ms in profile.items()}
+    for (share, plan), latency_ms in zip(plans.items(), latencies_ms, strict=True):
+        if latency_ms is not None:
+            whole_ms = min(whole_ms, latency_ms)
+            times[share] = scaled_profile(problem, plan, whole_ms)
     return times
 
 

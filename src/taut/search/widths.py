@@ -18,6 +18,7 @@ from taut.core.move import Plan
 from taut.core.strategy import Problem, Trial
 from taut.moves.prune.branches import DropBranches
 from taut.predict.correction import Correction
+from taut.search.latency import is_met, latency_ms
 from taut.search.lines import fastest
 from taut.search.width_tables import Widths, WidthTables, measure_tables
 
@@ -27,7 +28,8 @@ LEAST_STRIDE = 0.95
 """A smaller step is not worth its training"""
 ATTEMPTS = 4
 """Among which the time is shared out, where each gets enough epochs"""
-EPOCHS_EACH = 1.0
+EPOCHS_EACH = 2.0
+"""That an attempt takes at least; with fewer a step of the whole stride was not seen to hold"""
 LEAST_EPOCHS = 0.5
 RESERVE_SHARE = 0.15
 """Of the remaining time, kept for what follows the last recovery"""
@@ -91,7 +93,7 @@ class _Descent:
                 yield trial.plan
             if self._holds(trial):
                 reached = step
-                if self.problem.holds(trial) and self.problem.budget.limit_on("p50"):
+                if self.problem.budget.limit_on("p50") and is_met(self.problem, trial):
                     return
             else:
                 stride = math.sqrt(stride)
@@ -100,7 +102,9 @@ class _Descent:
         """As long as the default at most, so that a wanted latency is reached in equal steps."""
         limit = self.problem.budget.limit_on("p50")
         if limit is None:
-            return STRIDE
+            epochs = self.problem.fact("widths/epochs", self._epochs_left)
+            # Without time to train on, the first step must hold.
+            return STRIDE if epochs >= 2 * EPOCHS_EACH else math.sqrt(STRIDE)
         wanted = min(0.9, 0.95 * limit.value / self._ms(self.base))
         return float(wanted ** (1 / math.ceil(math.log(wanted) / math.log(STRIDE))))
 
@@ -133,8 +137,7 @@ class _Descent:
         return trial
 
     def _ms(self, trial: Trial) -> float:
-        """Latency on the machine as it was when the original was measured first, which tables refer to."""
-        return trial.value("ratio") * self.problem.trials[0].value("p50")
+        return latency_ms(self.problem, trial)
 
     def _recovery(self) -> Any:
         epochs = self.problem.fact(f"widths/{self.attempts}/epochs", self._affordable_epochs)
@@ -142,12 +145,15 @@ class _Descent:
 
     def _affordable_epochs(self) -> float:
         """An equal share of what is left for each attempt that is still planned, in half epochs."""
-        left = (1 - RESERVE_SHARE) * self.problem.remaining_s() / self.epoch_s
+        left = self._epochs_left()
         planned = max(1, min(ATTEMPTS - self.attempts, int(left / EPOCHS_EACH)))
         return max(LEAST_EPOCHS, int(2 * left / planned) / 2)
 
+    def _epochs_left(self) -> float:
+        return (1 - RESERVE_SHARE) * self.problem.remaining_s() / self.epoch_s
+
     def _has_time(self) -> bool:
-        return self.problem.remaining_s() * (1 - RESERVE_SHARE) > LEAST_EPOCHS * self.epoch_s
+        return self._epochs_left() > LEAST_EPOCHS
 
     def _holds(self, trial: Trial) -> bool:
         return trial.is_realised and self.problem.holds_quality(trial)
