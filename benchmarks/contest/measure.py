@@ -19,9 +19,8 @@ from taut.core.runner import RunnerSpec, Workload
 from taut.core.task import Arrays
 from taut.fit.judge import Judge
 from taut.measure import Limits, ProofSettings, RaceFailure, RaceSettings, outputs, p50, prove, race
-from taut.measure.race import ratio_to_original
+from taut.measure.race import sitting_ratios
 from taut.measure.statistics import ratio_interval
-from taut.measure.turns import merged
 from taut.tasks.items import Fed, items_of
 from taut.tasks.quality import quality_quantities
 
@@ -70,14 +69,15 @@ class Contest:
 
     def times(self, specs: Mapping[str, RunnerSpec], say: Say) -> dict[str, Timing | RaceFailure]:
         """Time all lines in turns; the first is the original."""
-        sittings = []
-        for number in range(self.effort.sittings):
-            say(f"timing {len(specs)} lines in turns, sitting {number + 1} of {self.effort.sittings}")
-            settings = RaceSettings(
-                self.effort.seconds_each, at_once=len(specs), limits=Limits(self.case.threads, seed=number)
-            )
-            sittings.append(race(specs, self.workload, settings))
-        return {name: _timing([sitting[name] for sitting in sittings]) for name in specs}
+        sittings = self.effort.sittings
+        say(f"timing {len(specs)} lines in turns, {sittings} sittings")
+        settings = RaceSettings(
+            self.effort.seconds_each * sittings,
+            sittings,
+            at_once=len(specs),
+            limits=Limits(self.case.threads),
+        )
+        return {name: _timing(timed) for name, timed in race(specs, self.workload, settings).items()}
 
     def qualities(
         self, specs: Mapping[str, RunnerSpec], say: Say
@@ -104,9 +104,8 @@ class Contest:
         return outputs(spec, self.fed.items, limits=self.case.limits)
 
 
-def _timing(sittings: Sequence[Measurement | RaceFailure]) -> Timing | RaceFailure:
-    measured = [one for one in sittings if isinstance(one, Measurement)]
-    if len(measured) < len(sittings):
-        return next(one for one in sittings if isinstance(one, RaceFailure))
-    log_ratios = [float(np.log(ratio_to_original(one))) for one in measured]
-    return Timing(p50(merged(measured)), ratio_interval(log_ratios, RATIO_ERROR))
+def _timing(timed: Measurement | RaceFailure) -> Timing | RaceFailure:
+    if isinstance(timed, RaceFailure):
+        return timed
+    log_ratios = [float(log_ratio) for log_ratio in np.log(sitting_ratios(timed))]
+    return Timing(p50(timed), ratio_interval(log_ratios, RATIO_ERROR))

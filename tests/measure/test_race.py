@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from taut.core.measurement import Measurement
 from taut.core.runner import RunnerSpec, Workload
-from taut.measure import Limits, RaceFailure, RaceSettings, race, ratio_to_original
+from taut.measure import Limits, RaceFailure, RaceSettings, race, ratio_to_original, sitting_ratios
 
 Spinner = Callable[[int], RunnerSpec]
 SETTINGS = RaceSettings(seconds_each=0.1, at_once=2, limits=Limits(threads=1, warm_s=0.1, timeout_s=20))
@@ -44,9 +46,29 @@ def test_candidates_are_ranked_and_failures_told(workload: Workload) -> None:
 def test_original_runs_in_every_heat(workload: Workload, spinner: Spinner) -> None:
     specs = {"original": spinner(5000)} | {f"candidate {index}": spinner(5000) for index in range(3)}
     results = race(specs, workload, SETTINGS)
-    references = [one.environment["original_p50_ms"] for one in results.values()]
-    assert all(reference > 0 for reference in references)
+    references = [tuple(one.environment["original_p50_ms"]) for one in results.values()]
+    assert all(reference > (0,) for reference in references)
     assert len(set(references)) == 2
+
+
+def test_sittings_have_processes_of_their_own_and_their_ratios_are_joined(
+    workload: Workload, spinner: Spinner
+) -> None:
+    settings = replace(SETTINGS, seconds_each=0.3, sittings=3)
+    results = race({"original": spinner(5000), "half": spinner(2500)}, workload, settings)
+    half = results["half"]
+    assert isinstance(half, Measurement)
+    assert len(half.sittings) == 3 and sum(half.sittings) == len(half.latency_ms)
+    ratios = sitting_ratios(half)
+    assert ratios.shape == (3,) and np.all(ratios < 0.9)
+    assert ratio_to_original(half) == pytest.approx(np.prod(ratios) ** (1 / 3))
+
+
+def test_candidate_that_fails_in_one_sitting_has_failed(tmp_path: Path, workload: Workload) -> None:
+    once = RunnerSpec("toy_runners:OpensOnce", {"mark": str(tmp_path / "mark")})
+    results = race({"original": sleeper(0.001), "once": once}, workload, replace(SETTINGS, sittings=2))
+    assert isinstance(results["original"], Measurement)
+    assert isinstance(results["once"], RaceFailure)
 
 
 def test_failing_original_leaves_ratios_unknown(workload: Workload, spinner: Spinner) -> None:

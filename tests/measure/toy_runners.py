@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -145,6 +146,26 @@ class Failing:
 
     def close(self) -> None:
         self.runs = 0
+
+
+@dataclass
+class OpensOnce:
+    """Opens in the first process that tries and leaves a mark; fails in every later one."""
+
+    mark: str
+    quantities: tuple[Quantity, ...] = (P50,)
+
+    def open(self) -> None:
+        if Path(self.mark).exists():
+            _fail("raise")
+        Path(self.mark).touch()
+
+    def run(self, _item: Item) -> Sample:
+        time.sleep(0.001)
+        return Sample({})
+
+    def close(self) -> None:
+        pass
 
 
 def _fail(way: str) -> None:

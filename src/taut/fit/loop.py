@@ -20,7 +20,7 @@ from taut.fit.judge import Judge
 from taut.fit.preflight import whole_sequences
 from taut.fit.problem import FitProblem
 from taut.fit.session import result_folder
-from taut.fit.stopwatch import FINAL_S
+from taut.fit.stopwatch import FINAL_S, FINAL_SITTINGS
 from taut.measure import p50, p99
 from taut.report.progress import FitProgress
 from taut.search import STRATEGIES
@@ -138,7 +138,7 @@ def _final_race(problem: FitProblem, finalists: Sequence[Trial]) -> dict[str, fl
         for trial in finalists
         if trial.artifact is not None
     }
-    return problem.stopwatch.ratios(folders, FINAL_S)
+    return problem.stopwatch.ratios(folders, FINAL_S, FINAL_SITTINGS)
 
 
 def main_quality(judge: Judge) -> Any:

@@ -19,12 +19,12 @@ from taut.measure.race import ratio_to_original
 from taut.runtimes.artifact import artifact_spec, file_bytes
 
 ORIGINAL, CANDIDATE = "original", "candidate"
-RANKED_WARM_S = 0.3
-"""Warm-up is short where only an order is wanted"""
-JUDGED_S = 1.5
-RANKED_S = 0.4
-FINAL_S = 3.0
-"""Timed seconds of each runner: enough to judge, to rank, and to choose among the last few"""
+WARM_S = 0.3
+"""Warm-up is short where no claim rests on it"""
+JUDGED_S, JUDGED_SITTINGS = 1.5, 3
+RANKED_S, RANKED_SITTINGS = 0.4, 1
+FINAL_S, FINAL_SITTINGS = 3.0, 5
+"""Timed seconds of each runner and processes they are spread over: to judge, to rank, to choose the best"""
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,16 @@ class Stopwatch:
 
     def costs(self, folder: Path) -> dict[str, Measured]:
         """p50, p99, memory, file, and ``ratio`` to the original; EnvironmentFailed if it does not run."""
-        timed = self._race({CANDIDATE: folder}, JUDGED_S)[CANDIDATE]
+        timed = self._race({CANDIDATE: folder}, JUDGED_S, JUDGED_SITTINGS)[CANDIDATE]
         if isinstance(timed, RaceFailure):
             raise EnvironmentFailed(folder.name, f"does not run: {timed.error}", "see the trial's plan")
         return costs_of(timed, folder)
 
-    def ratios(self, folders: Mapping[str, Path], seconds_each: float = RANKED_S) -> dict[str, float]:
+    def ratios(
+        self, folders: Mapping[str, Path], seconds_each: float = RANKED_S, sittings: int = RANKED_SITTINGS
+    ) -> dict[str, float]:
         """Quick ratios to the original by name; what does not run is left out."""
-        quick = replace(self, limits=replace(self.limits, warm_s=RANKED_WARM_S))
-        timed = quick._race(folders, seconds_each)
+        timed = self._race(folders, seconds_each, sittings)
         return {
             name: ratio_to_original(one)
             for name, one in timed.items()
@@ -68,12 +69,14 @@ class Stopwatch:
         """What the artifact computes, one entry per item."""
         return outputs(self.spec(folder), items)
 
-    def _race(self, folders: Mapping[str, Path], seconds_each: float) -> dict[str, Measurement | RaceFailure]:
+    def _race(
+        self, folders: Mapping[str, Path], seconds_each: float, sittings: int
+    ) -> dict[str, Measurement | RaceFailure]:
         specs = {
             ORIGINAL: self.spec(self.original),
             **{name: self.spec(path) for name, path in folders.items()},
         }
-        settings = RaceSettings(seconds_each=seconds_each, limits=self.limits)
+        settings = RaceSettings(seconds_each, sittings, limits=replace(self.limits, warm_s=WARM_S))
         timed = race(specs, self.workload, settings)
         if isinstance(failed := timed[ORIGINAL], RaceFailure):
             raise EnvironmentFailed("the original", f"stopped running: {failed.error}", "use --resume")

@@ -3,7 +3,7 @@
 from taut.measure.lock import timing_lock, wait_while_timing
 from taut.measure.outputs import outputs
 from taut.measure.prove import noise_floor, prove
-from taut.measure.race import RaceFailure, race, ratio_to_original
+from taut.measure.race import RaceFailure, race, ratio_to_original, sitting_ratios
 from taut.measure.settings import Limits, ProofSettings, RaceSettings
 from taut.measure.statistics import p50, p99
 
@@ -19,6 +19,7 @@ __all__ = [
     "prove",
     "race",
     "ratio_to_original",
+    "sitting_ratios",
     "timing_lock",
     "wait_while_timing",
 ]

@@ -7,7 +7,7 @@ candidates of different heats by their ratio to the original of their own heat.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +18,7 @@ from taut.core.runner import RunnerSpec, Workload
 from taut.measure.contention import Patience
 from taut.measure.lock import timing_lock
 from taut.measure.settings import RaceSettings
-from taut.measure.turns import Table
+from taut.measure.turns import Table, merged
 
 # Below three runs a median has no interval.
 _FEWEST_ROUNDS = 3
@@ -39,21 +39,28 @@ def race(
 ) -> dict[str, Measurement | RaceFailure]:
     """Time all candidates; the first is the original and runs in every heat, its first one counts.
 
-    Each environment holds ``original_p50_ms``, the original's median in the same heat (NaN where it
-    failed). A candidate that fails yields its error and ends nothing else.
+    Each environment holds ``original_p50_ms``, the original's median in each sitting of the same heat (NaN
+    where it failed). A candidate that fails yields its error and ends nothing else.
     """
     settings = settings or RaceSettings()
     results: dict[str, Measurement | RaceFailure] = {}
     for heat in _heats(specs, settings.at_once):
         progress("racing candidates", len(results) / len(specs))
         with timing_lock(progress):
-            results = _run_heat(heat, workload, settings) | results
+            sittings = [_run_heat(heat, workload, settings, number) for number in range(settings.sittings)]
+        results = {name: _joined([timed[name] for timed in sittings]) for name in heat} | results
     return {name: results[name] for name in specs}
 
 
 def ratio_to_original(measurement: Measurement) -> float:
-    """Median latency over that of the original in the same heat; below 1 is faster."""
-    return float(np.median(measurement.latency_ms)) / float(measurement.environment["original_p50_ms"])
+    """Median latency over that of the original, the geometric mean over sittings; below 1 is faster."""
+    return float(np.exp(np.mean(np.log(sitting_ratios(measurement)))))
+
+
+def sitting_ratios(measurement: Measurement) -> np.ndarray:
+    """Median latency over that of the original in each sitting, of shape (sittings,)."""
+    parts = np.split(measurement.latency_ms, np.cumsum(measurement.sittings)[:-1])
+    return np.array([np.median(part) for part in parts]) / measurement.environment["original_p50_ms"]
 
 
 def _heats(specs: Mapping[str, RunnerSpec], at_once: int) -> Iterator[dict[str, RunnerSpec]]:
@@ -63,16 +70,16 @@ def _heats(specs: Mapping[str, RunnerSpec], at_once: int) -> Iterator[dict[str, 
 
 
 def _run_heat(
-    heat: Mapping[str, RunnerSpec], workload: Workload, settings: RaceSettings
+    heat: Mapping[str, RunnerSpec], workload: Workload, settings: RaceSettings, number: int
 ) -> dict[str, Measurement | RaceFailure]:
     failures: dict[str, str] = {}
-    seconds = settings.seconds_each * len(heat)
-    rng, patience = np.random.default_rng(settings.limits.seed), Patience(seconds)
+    seconds = settings.seconds_each * len(heat) / settings.sittings
+    rng, patience = np.random.default_rng((settings.limits.seed, number)), Patience(seconds)
     table = Table(settings.limits, rng, patience, failures)
     with table.seated(heat, workload):
         end = time.monotonic() + seconds
-        for number, _ in enumerate(table.rounds(), start=1):
-            if not table.players or (number >= _FEWEST_ROUNDS and time.monotonic() > end):
+        for played, _ in enumerate(table.rounds(), start=1):
+            if not table.players or (played >= _FEWEST_ROUNDS and time.monotonic() > end):
                 break
         measured = table.measurements()
     original = measured.get(next(iter(heat)))
@@ -82,3 +89,12 @@ def _run_heat(
         for name, one in measured.items()
     }
     return timed | {name: RaceFailure(error) for name, error in failures.items()}
+
+
+def _joined(sittings: Sequence[Measurement | RaceFailure]) -> Measurement | RaceFailure:
+    measured = [one for one in sittings if isinstance(one, Measurement)]
+    if len(measured) < len(sittings):
+        return next(one for one in sittings if isinstance(one, RaceFailure))
+    originals_ms = [one.environment["original_p50_ms"] for one in measured]
+    joined = merged(measured)
+    return replace(joined, environment={**joined.environment, "original_p50_ms": originals_ms})

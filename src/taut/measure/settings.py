@@ -37,7 +37,9 @@ class RaceSettings:
     """How long each candidate gets."""
 
     seconds_each: float = 0.5
-    """Of turns and their pauses, opening and warm-up apart; three rounds are played all the same"""
+    """Of turns and their pauses, opening and warm-up apart; three rounds a sitting are played all the same"""
+    sittings: int = 1
+    """Each with new processes: one keeps the pace that its memory's place gave it"""
     at_once: int = 6
     """Candidates open at the same time, beside the original; bounds memory"""
     limits: Limits = Limits()
