@@ -51,3 +51,8 @@ def test_only_strided_depthwise_convolutions_compute_in_float32() -> None:
         with hooks, forward_in("bfloat16"):
             convolution(image)
         assert (torch.bfloat16 not in kept) == (kind == "depthwise"), kind
+
+
+def test_part_that_switches_autocast_off_stays_in_float32() -> None:
+    with forward_in("bfloat16"), torch.autocast("cpu", enabled=False):
+        assert KINDS["depthwise"](torch.randn(IMAGE)).dtype == torch.float32

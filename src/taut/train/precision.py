@@ -36,7 +36,8 @@ class _StridedDepthwiseInFloat32(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        if function is F.conv2d and torch.is_grad_enabled():
+        # A module may switch autocast off for a part of itself, which then stays in float32.
+        if function is F.conv2d and torch.is_grad_enabled() and torch.is_autocast_enabled("cpu"):
             function = _conv2d
         return function(*args, **(kwargs or {}))
 
