@@ -18,8 +18,17 @@ from taut.core.measurement import Measurement, Proof
 from taut.core.runner import RunnerSpec, Workload
 from taut.core.task import Arrays
 from taut.fit.judge import Judge
-from taut.measure import Limits, ProofSettings, RaceFailure, RaceSettings, outputs, p50, prove, race
-from taut.measure.race import sitting_ratios
+from taut.measure import (
+    Limits,
+    ProofSettings,
+    RaceFailure,
+    RaceSettings,
+    outputs,
+    p50,
+    prove,
+    race,
+    sitting_ratios,
+)
 from taut.measure.statistics import ratio_interval
 from taut.tasks.items import Fed, items_of
 from taut.tasks.quality import quality_quantities
