@@ -21,6 +21,7 @@ import pytest
 from tests.runtimes.runtime_nets import streaming_graph
 
 from taut.core.errors import BadInput, EnvironmentFailed
+from taut.core.figures import Measured
 from taut.core.network import Network, Part
 from taut.core.strategy import Trial
 from taut.core.task import Task
@@ -32,6 +33,7 @@ from taut.fit.result import FitResult
 from taut.graph.ir import Graph, Node, Value
 from taut.graph.onnx_export import save_onnx
 from taut.runtimes.artifact import load_artifact
+from taut.runtimes.evaluate import Evaluator
 from taut.tasks.open import open_task
 
 # Nothing here is about speed: a proof that ends undecided will do, a minute of it would not.
@@ -116,6 +118,24 @@ def test_generous_budget_is_met(tmp_path: Path) -> None:
     result = fit_network(_network(), _task(), "p50<=1s, file<=1MB", _QUICK, Place(tmp_path / "run"))
     assert result.met
     assert result.exit_code == 0
+
+
+def test_the_budget_table_gives_the_drop_the_interval_of_the_headline(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.normal(rng.normal(size=(400, 3, 1, 1)), 1.0, (400, 3, 16, 16)).astype(np.float32)
+    run = Evaluator(_graph()).run
+    labels = np.array([run({"image": image[None]})["scores"].argmax() for image in images])
+    labels[::5] = rng.integers(4, size=80)
+    np.savez(tmp_path / "labelled.npz", allow_pickle=False, image=images, labels=labels)
+    task, request = _task(f"npz:{tmp_path / 'labelled.npz'}"), replace(_QUICK, moves=("int8",))
+    result = fit_network(_network(), task, "drop<=100", request, Place(tmp_path / "run"))
+    (row,) = result.report_data.budget
+    assert isinstance(row.best, Measured)
+    assert result.to_json()["best"]["drop"] == {
+        "value": row.best.value,
+        "low": row.best.low,
+        "high": row.best.high,
+    }
 
 
 _RUN = """

@@ -150,6 +150,7 @@ class Planted:
     moves: Mapping[str, Kind]
     profiles: Callable[[Plan], Mapping[str, float]] = lambda _plan: {}
     losses: Callable[[Plan], float] = lambda _plan: 0.0
+    cosine_of: Callable[[Plan], float] = lambda _plan: 1.0
     text: str = "drop<=1"
     network: Network = field(default_factory=chain)
     keep: frozenset[str] = frozenset()
@@ -176,7 +177,8 @@ class Planted:
             "p50": Measured(p50_ms, p50_ms, p50_ms, "ms", 1),
             "ratio": Measured(ratio, ratio, ratio, "ratio", 1),
         }
-        trial = Trial(plan.digest(), plan, costs, {"drop": self.drop_of(plan)}, predicted or {})
+        quality = {"drop": self.drop_of(plan), "cosine": self.cosine_of(plan)}
+        trial = Trial(plan.digest(), plan, costs, quality, predicted or {})
         self.trials.append(trial)
         return trial
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import pytest
-from planted import Int8, Kind, Planted, Prune, PruneWithin, Recover, Settings, move_of, residual
+from planted import Int8, Kind, Planted, Prune, PruneWithin, Recover, Settings, chain, move_of, residual
 
 from taut.core.figures import Predicted
 from taut.core.move import Form, Plan
@@ -124,9 +124,40 @@ def test_losses_of_nodes_are_measured_only_where_int8_was_seen_to_lose_quality()
     for problem in (harmless, harmful):
         problem.evaluate(Plan.of([Int8()]))
     assert not _measured_losses(harmless)
-    assert len(_measured_losses(harmful)) == len(_FLOAT_MS)
+    assert len(_measured_losses(harmful)) == 1 + len(_FLOAT_MS)  # the whole, then each node
     for problem in (harmless, harmful):
         assert _lowered(problem.fastest_kept().plan) == {"conv0", "conv2", "conv3"}
+
+
+def test_placements_leave_a_recipe_that_the_runtime_computes_otherwise_than_the_graph_says() -> None:
+    """Its arithmetic loses a hundredth of the signal's power; the runtime turned the outputs by half."""
+    problem = _placement_problem(5.0)
+    problem.losses = lambda plan: 0.01 * len(_lowered(plan))
+    problem.cosine_of = lambda plan: 0.5 if len(_lowered(plan)) == len(_FLOAT_MS) else 1.0
+    problem.evaluate(Plan.of([Int8()]))
+    list(placements(problem, [Plan()]))
+    assert len(problem.trials) == 2
+
+
+def test_placements_search_finely_where_little_loss_is_allowed() -> None:
+    """Float sensitivities that span four decades; all but the two that lose most may be lowered."""
+    names = [f"conv{index}" for index in range(12)]
+    loss = {name: 10 ** (-index / 3) for index, name in enumerate(names)}
+
+    def lowered(plan: Plan) -> set[str]:
+        move = move_of(plan, "int8")
+        return set() if move is None else set(names if move.nodes is None else move.nodes)
+
+    problem = Planted(
+        cost_ms=lambda plan: 12.0 - 0.5 * len(lowered(plan)),
+        drop_of=lambda plan: sum(100 * loss[name] for name in lowered(plan)),
+        moves={"int8": Kind("int8", Form.GRAPH, (Int8(),))},
+        profiles=lambda plan: {name: 0.5 if name in lowered(plan) else 1.0 for name in names},
+        losses=lambda plan: sum(loss[name] for name in lowered(plan)),
+        network=chain(12),
+    )
+    list(placements(problem, [Plan()]))
+    assert lowered(problem.fastest_kept().plan) == set(names[7:])
 
 
 def test_a_setting_on_which_no_placement_can_win_is_left_after_its_profiles() -> None:

@@ -72,9 +72,13 @@ def _budget_row(limit: Limit, problem: FitProblem, outcome: Outcome) -> BudgetRo
     name = limit.quantity.name
     costs = proven_costs(outcome.proof, outcome.best)
     test = outcome.test
-    best: Figure = (
-        costs[name] if name in costs else _quality_figure(test.best, name, limit.quantity.unit, test.samples)
-    )
+    best: Figure
+    if name in costs:
+        best = costs[name]
+    elif name == "drop" and test.drop is not None:  # with the headline's interval
+        best = Measured(test.drop.mean, test.drop.low, test.drop.high, limit.quantity.unit, test.samples)
+    else:
+        best = _quality_figure(test.best, name, limit.quantity.unit, test.samples)
     original: Figure | None = original_costs(outcome, problem.trials[0]).get(name)
     if original is None and name in test.original:
         original = _quality_figure(test.original, name, limit.quantity.unit, test.samples)

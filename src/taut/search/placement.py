@@ -3,12 +3,14 @@
 Time comes from two profiles of the whole network (all float, all int8), so fusions are those of the real
 network; the cost of a precision boundary is what the Q/DQ kernels of the int8 profile took per element.
 Loss is the noise that each node adds when quantized alone: powers of independent noises add. It is measured
-only where a placement could be faster than what is known, and where int8 loses quality at all.
-The prediction is corrected by each candidate that is realised.
+only where a placement could be faster than what is known, and where int8 loses quality at all; a recipe that
+a runtime was seen to compute otherwise than the graph says is not placed there. The prediction is corrected
+by each candidate that is realised.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
@@ -20,12 +22,16 @@ from taut.graph.ir import Graph
 from taut.predict.correction import Correction
 from taut.predict.tables import Tables
 from taut.search.latency import latency_ms, race_ms, scaled_profile
-from taut.search.lines import fastest, offers, sound, suits
+from taut.search.lines import family, fastest, offers, sound, suits
 from taut.search.program import PlacementProblem, placement
 
-LOSS_SHARES = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03, 0.015, 0.008, 0.004, 0.002)
-"""Loss allowed, as a share of the loss of quantizing every node"""
+LEAST_SHARE = 1e-5
+"""Of the loss of quantizing every node: less is not searched for"""
+FINEST = 1.2
+"""The search ends between two allowed losses of this ratio"""
 MOST_SENSITIVITIES = 64
+RUNTIME_EXCESS = 4.0
+"""A runtime that loses this many times what the arithmetic accounts for computes something else"""
 
 
 def placements(problem: Problem, settings: Sequence[Plan]) -> Iterator[Plan]:
@@ -33,7 +39,7 @@ def placements(problem: Problem, settings: Sequence[Plan]) -> Iterator[Plan]:
     if not (whole := sound(problem, offers(problem, "int8"))):
         return
     for setting in settings:
-        moves = [move for move in whole if suits(move, setting)]
+        moves = [move for move in whole if suits(move, setting) and _is_true_on(problem, setting, move)]
         if moves and problem.remaining_s() > 0:
             yield from _on_setting(problem, setting, moves)
 
@@ -57,13 +63,15 @@ def _on_setting(problem: Problem, setting: Plan, moves: Sequence[Any]) -> Iterat
 def _search(
     problem: Problem, setting: Plan, move: Any, tables: Tables, correction: Correction
 ) -> Iterator[Plan]:
-    """Bisect over the allowed loss: tighter where it breaks the quality, else looser, which is faster."""
-    low, high = 0, len(LOSS_SHARES) - 1
+    """Bisect over the allowed loss, on a logarithmic scale: tighter where it breaks the quality, else looser.
+
+    What allows more is faster. First of all everything is allowed.
+    """
     total = sum(tables.loss.values())
     is_kept: dict[tuple[str, ...], bool] = {}
-    while low <= high and problem.remaining_s() > 0:
-        middle = (low + high) // 2 if is_kept else 0
-        nodes = choose(tables, LOSS_SHARES[middle] * total)
+    kept, broken, share = LEAST_SHARE, 1.0, 1.0
+    while broken > FINEST * kept and problem.remaining_s() > 0:
+        nodes = choose(tables, share * total)
         if nodes not in is_kept:
             is_kept[nodes] = True
             if _may_gain(problem, tables, correction, nodes):
@@ -73,7 +81,8 @@ def _search(
                     correction.learn(tables.predict_ms(nodes), latency_ms(problem, trial))
                 is_kept[nodes] = problem.holds_quality(trial)
                 yield plan
-        low, high = (low, middle - 1) if is_kept[nodes] else (middle + 1, high)
+        kept, broken = (share, broken) if is_kept[nodes] else (kept, share)
+        share = math.sqrt(kept * broken)
 
 
 def _may_gain(problem: Problem, tables: Tables, correction: Correction, nodes: Sequence[str]) -> bool:
@@ -85,6 +94,23 @@ def _may_gain(problem: Problem, tables: Tables, correction: Correction, nodes: S
 def _is_harmless(problem: Problem, move: Any) -> bool:
     """Whether the recipe was seen to keep the quality on the whole network."""
     return any(move in trial.plan.moves and problem.holds_quality(trial) for trial in problem.trials)
+
+
+def _is_true_on(problem: Problem, setting: Plan, move: Any) -> bool:
+    """Whether the runtime computes the recipe as the graph says, as far as trials on the whole network tell.
+
+    Noise of a small share p of the signal's power lowers the cosine by p / 2.
+    """
+    harms = [
+        1 - trial.value("cosine")
+        for trial in problem.trials
+        if trial.is_realised and move in trial.plan.moves and family(trial.plan) == family(setting)
+        if not problem.holds_quality(trial)
+    ]
+    if not harms:
+        return True
+    own = next((1 - trial.value("cosine") for trial in problem.trials if trial.plan == setting), 0.0)
+    return max(harms) <= RUNTIME_EXCESS * (own + problem.loss(Plan.of([move])) / 2)
 
 
 def _placed(problem: Problem, setting: Plan, move: Any, nodes: tuple[str, ...]) -> Plan:
