@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from taut.core.errors import Exit
 from taut.core.measurement import Proof, Verdict
@@ -88,7 +89,7 @@ def _line(number: int, proof: Proof) -> str:
     )
 
 
-def _summary(runs: Sequence[Run], options: argparse.Namespace) -> dict[str, object]:
+def _summary(runs: Sequence[Run], options: argparse.Namespace) -> dict[str, Any]:
     verdicts = [run.proof.verdict for run in runs]
     return {
         "model": options.model,

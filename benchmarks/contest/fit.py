@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 import taut
 from models.base import Subject
@@ -23,6 +26,7 @@ from taut.moves import MOVES
 from taut.train.recipe import Recipe
 
 _BENCHMARKS = Path(__file__).parent.parent
+LOOK_EVERY_S = 1.0
 _WITH_RESULT = (Exit.YES, Exit.NO, Exit.UNDECIDED)
 
 
@@ -33,7 +37,7 @@ class Fitted:
     result: Mapping[str, Any]
     """What ``taut fit --json`` printed"""
     peak_resident_bytes: int
-    """Of the largest of its processes"""
+    """Of all its processes together; what they share counts for each"""
 
     @property
     def artifact(self) -> Path:
@@ -80,15 +84,35 @@ def _run(words: Sequence[str], folder: Path) -> dict[str, Any]:
             cwd=_BENCHMARKS,
         )
         try:
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
+            peak_resident_bytes = watched(process)
         finally:
             process.kill()  # where we are interrupted; one that has ended is left alone
     if process.returncode not in _WITH_RESULT:
         rule = f"ended without a result, exit code {process.returncode}"
         raise EnvironmentFailed("taut " + " ".join(words), rule, "see its message above")
     result = json.loads(printed.read_text().splitlines()[-1])
-    return {"result": result, "peak_resident_bytes": usage.ru_maxrss * 1024}
+    return {"result": result, "peak_resident_bytes": peak_resident_bytes}
+
+
+def watched(process: subprocess.Popen[bytes]) -> int:
+    """Wait for the process and return the most memory that its whole tree was seen to hold.
+
+    ``ru_maxrss`` would not do: a process that is forked starts with its parent's peak.
+    """
+    tree, peak = psutil.Process(process.pid), 0
+    while process.poll() is None:
+        peak = max(peak, _resident_bytes(tree))
+        time.sleep(LOOK_EVERY_S)
+    return peak
+
+
+def _resident_bytes(tree: psutil.Process) -> int:
+    total = 0
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for one in [tree, *tree.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                total += one.memory_info().rss
+    return total
 
 
 def recovery(fit: Fitted | None, case: Case) -> Recipe:

@@ -6,6 +6,8 @@ import json
 import math
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +18,7 @@ from toy_cases import convolution_case
 
 import contest.fit
 import taut
-from contest.fit import Fitted, command, fitted, recovery
+from contest.fit import Fitted, command, fitted, recovery, watched
 from contest.results import Results, summary
 from fit_vs_peers import read_request
 from models.base import Subject
@@ -71,6 +73,14 @@ def test_result_of_a_fit_is_found_again(tmp_path: Path, monkeypatch: pytest.Monk
     assert first == second
     assert len(calls) == 1
     assert first.artifact == Path("best")
+
+
+def test_memory_of_a_fit_is_that_of_its_whole_tree(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contest.fit, "LOOK_EVERY_S", 0.05)
+    child = "held = b'1' * 200_000_000; import time; time.sleep(1)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    peak_bytes = watched(subprocess.Popen([sys.executable, "-c", parent]))
+    assert 200_000_000 < peak_bytes < 300_000_000
 
 
 def _fit(plan: Sequence[Mapping[str, Any]]) -> Fitted:
