@@ -77,7 +77,7 @@ SIZES = {
         # that say how to quantize would be a larger share of the file than the claim allows.
         net=partial(separable_cnn, 16, ((32, 2), (64, 1), (128, 2), (128, 1), (256, 2), (384, 1), (512, 1))),
         baseline=Recipe(30, lr=0.1, precision="float32"),
-        training={8: Recipe(3, lr=0.01, precision="float32"), 4: Recipe(5, lr=0.02, precision="float32")},
+        training={8: Recipe(3, lr=0.001, precision="float32"), 4: Recipe(5, lr=0.02, precision="float32")},
         seeds=(0, 1, 2),
         engine_samples=2000,
         races=10,
@@ -107,7 +107,10 @@ def experiment(scale: Scale, work_folder: Path) -> Experiment:
 
 _NOTE = (
     "One float baseline; the seeds are those of the quantization-aware trainings, of which means are taken. "
-    "Accuracies are of the exported graphs in onnxruntime on the whole test split, which nothing else reads."
+    "Accuracies are of the exported graphs in onnxruntime on the whole test split, which nothing else reads. "
+    "At 8 bits quantizing afterwards loses nothing on this network, so training cannot gain there: the "
+    "difference is within the noise of 10,000 images. At a rate of 0.01 it was -0.30 points; 0.001 was the "
+    "best of 0.01, 0.003 and 0.001 on the select split."
 )
 
 
