@@ -139,6 +139,21 @@ def test_placements_leave_a_recipe_that_the_runtime_computes_otherwise_than_the_
     assert len(problem.trials) == 2
 
 
+@pytest.mark.parametrize(("pace", "is_searched"), [(1.1, True), (2.0, False)])
+def test_placements_leave_a_runtime_whose_whole_networks_are_far_behind(
+    pace: float, is_searched: bool
+) -> None:
+    problem = _placement_problem(5.0)
+    cost_ms = problem.cost_ms
+    problem.cost_ms = lambda plan: cost_ms(plan) * (pace if move_of(plan, "runtime") else 1.0)
+    slow = Plan.of([Settings("openvino")])
+    problem.moves = {"int8": Kind("int8", Form.GRAPH, (Int8(target="openvino"),))}
+    for plan in (slow, slow.with_move(Int8(target="openvino"))):
+        problem.evaluate(plan)
+    list(placements(problem, [slow]))
+    assert (len(problem.trials) > 3) == is_searched
+
+
 def test_placements_search_finely_where_little_loss_is_allowed() -> None:
     """Float sensitivities that span four decades; all but the two that lose most may be lowered."""
     names = [f"conv{index}" for index in range(12)]

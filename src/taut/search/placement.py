@@ -30,6 +30,8 @@ LEAST_SHARE = 1e-5
 FINEST = 1.2
 """The search ends between two allowed losses of this ratio"""
 MOST_SENSITIVITIES = 64
+MOST_GAIN = 1.25
+"""By which a placement may beat both the wholly float and the wholly int8 network"""
 RUNTIME_EXCESS = 4.0
 """A runtime that loses this many times what the arithmetic accounts for computes something else"""
 
@@ -39,6 +41,8 @@ def placements(problem: Problem, settings: Sequence[Plan]) -> Iterator[Plan]:
     if not (whole := sound(problem, offers(problem, "int8"))):
         return
     for setting in settings:
+        if not _may_win_on(problem, setting):
+            continue
         moves = [move for move in whole if suits(move, setting) and _is_true_on(problem, setting, move)]
         if moves and problem.remaining_s() > 0:
             yield from _on_setting(problem, setting, moves)
@@ -94,6 +98,14 @@ def _may_gain(problem: Problem, tables: Tables, correction: Correction, nodes: S
 def _is_harmless(problem: Problem, move: Any) -> bool:
     """Whether the recipe was seen to keep the quality on the whole network."""
     return any(move in trial.plan.moves and problem.holds_quality(trial) for trial in problem.trials)
+
+
+def _may_win_on(problem: Problem, setting: Plan) -> bool:
+    """Whether a whole network on this runtime and precision came near the fastest; int8 unseen may."""
+    trials = [t for t in problem.trials if t.is_realised and family(t.plan) == family(setting)]
+    is_int8_seen = any(move.kind == "int8" for trial in trials for move in trial.plan.moves)
+    limit = MOST_GAIN * fastest(problem).value("ratio")
+    return not is_int8_seen or min(trial.value("ratio") for trial in trials) < limit
 
 
 def _is_true_on(problem: Problem, setting: Plan, move: Any) -> bool:
