@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from taut.core.measurement import Measurement, Verdict
+from taut.core.measurement import Measurement, Proof, Verdict
 from taut.measure.statistics import (
     FIRST_LOOK,
     PRACTICAL_GAIN,
@@ -17,6 +17,7 @@ from taut.measure.statistics import (
     look_schedule,
     p50,
     p99,
+    paired_ratio,
     ratio_interval,
 )
 
@@ -75,6 +76,30 @@ def test_noise_beyond_the_effect_stays_undecided_until_the_most_pairs() -> None:
     decision = decide((sitting(0.97, 0.3) for _ in range(100)), max_pairs=12, alpha=0.01)
     assert decision.verdict is Verdict.UNDECIDED
     assert decision.ratio.samples == 12
+
+
+@pytest.mark.parametrize(("ratio", "wanted", "is_longer"), [(0.5, 0.6, False), (0.5, 0.51, True)])
+def test_a_wanted_ratio_is_decided_as_well(ratio: float, wanted: float, is_longer: bool) -> None:
+    decision = decide((sitting(ratio, 0.05) for _ in range(100)), 400, 0.01, wanted)
+    assert decision.verdict is Verdict.FASTER
+    assert not decision.ratio.low < wanted < decision.ratio.high
+    assert (decision.ratio.samples > FIRST_LOOK) == is_longer
+
+
+def test_ratio_of_a_proof_is_paired_so_that_drift_does_not_widen_it() -> None:
+    pace = np.array([1.0, 1.4, 0.7, 2.0])  # of the machine, at each pair
+    proof = Proof(
+        old=measurement(np.repeat(pace, 3), (3,) * 4),
+        new=measurement(np.repeat(0.5 * pace * [1.0, 1.01, 0.99, 1.0], 3), (3,) * 4),
+        ratio=ratio_interval([0.0] * 4, 0.01),
+        verdict=Verdict.FASTER,
+        pairs=4,
+        noise_floor=0.0,
+    )
+    ratio = paired_ratio(proof)
+    assert ratio.value == pytest.approx(0.5, rel=1e-3)
+    assert 0.5 < ratio.high < 0.51
+    assert p50(proof.new).high / p50(proof.old).value > 0.6
 
 
 def test_sittings_that_end_early_are_judged_by_what_there_is() -> None:

@@ -21,7 +21,7 @@ from taut.fit.preflight import whole_sequences
 from taut.fit.problem import FitProblem
 from taut.fit.session import result_folder
 from taut.fit.stopwatch import FINAL_S, FINAL_SITTINGS
-from taut.measure import p50, p99
+from taut.measure import p50, p99, paired_ratio
 from taut.report.progress import FitProgress
 from taut.search import STRATEGIES
 from taut.tasks.drop import PairedDrop
@@ -79,7 +79,7 @@ def run(
     progress.stage("choose")
     best = choose(problem)
     progress.stage("prove")
-    proof = problem.stopwatch.prove(result_folder(folder, best), proof_s, progress)
+    proof = problem.stopwatch.prove(result_folder(folder, best), proof_s, progress, problem.wanted_ratio)
     test = _test_quality(problem, folder, best)
     broken, is_unproven = _broken(problem, proof, test, best)
     main = main_quality(problem.judge)
@@ -122,7 +122,7 @@ def choose(problem: FitProblem) -> Trial:
 def _relaxations(problem: FitProblem, proof: Proof, best: Trial) -> tuple[Relaxation, ...]:
     """What would have to give; of the best its proven upper bound counts, not an earlier race."""
     upper = p50(proof.new).high
-    share = _upper_share(proof)
+    share = paired_ratio(proof).high
     costs = {
         "p50": Measured(upper, upper, upper, "ms", proof.pairs),
         "ratio": Measured(share, share, share, "ratio", proof.pairs),
@@ -172,23 +172,20 @@ def _broken(
 ) -> tuple[tuple[Limit, ...], bool]:
     """Limits that the proof breaks: latency by its upper bound, quality by its point estimate.
 
-    A share of the original's p50 is of that in the same proof.
+    A share of the original's p50 is judged by pairs of processes in the same proof.
     """
     figures = final_figures(proof, test, best)
     broken = []
     for limit in problem.budget:
         share = problem.share_of_p50(limit.quantity.name)
-        holds = limit.holds(figures[limit.quantity.name]) if share is None else _upper_share(proof) <= share
+        holds = (
+            limit.holds(figures[limit.quantity.name]) if share is None else paired_ratio(proof).high <= share
+        )
         if not holds:
             broken.append(limit)
     quality = [limit for limit in problem.budget if limit.quantity.name in test.best]
     is_proven = all(limit.holds(test.best[f"{limit.quantity.name}_bound"]) for limit in quality)
     return tuple(broken), not broken and not is_proven
-
-
-def _upper_share(proof: Proof) -> float:
-    """The upper 95% bound of the new p50 as a share of the old one."""
-    return p50(proof.new).high / p50(proof.old).value
 
 
 def final_figures(proof: Proof, test: TestQuality, best: Trial) -> dict[str, float]:

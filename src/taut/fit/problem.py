@@ -207,6 +207,15 @@ class FitProblem:
         asked = self.asked.limit_on(name)
         return asked.value if asked is not None and asked.is_relative and name == P50.name else None
 
+    @property
+    def wanted_ratio(self) -> float | None:
+        """The ratio to the original's p50 that the budget asks for, if it limits p50."""
+        limit = self.budget.limit_on(P50.name)
+        if limit is None:
+            return None
+        share = self.share_of_p50(P50.name)
+        return share if share is not None else limit.value / self._trials[0].value(P50.name)
+
     def holds_quality(self, trial: Trial) -> bool:
         quality = [limit for limit in self.budget if limit.quantity.name in trial.quality]
         return trial.is_realised and all(self.holds_limit(limit, trial) for limit in quality)

@@ -60,9 +60,15 @@ class Stopwatch:
             if name != ORIGINAL and isinstance(one, Measurement)
         }
 
-    def prove(self, folder: Path, max_s: float, progress: Progress = no_progress) -> Proof:
-        """Prove an artifact against the original."""
-        settings = ProofSettings(max_s=max_s, limits=self.limits)
+    def prove(
+        self,
+        folder: Path,
+        max_s: float,
+        progress: Progress = no_progress,
+        wanted_ratio: float | None = None,
+    ) -> Proof:
+        """Prove an artifact against the original, and on which side of the wanted ratio it is."""
+        settings = ProofSettings(max_s=max_s, wanted_ratio=wanted_ratio, limits=self.limits)
         return prove(self.spec(self.original), self.spec(folder), self.workload, settings, progress)
 
     def outputs(self, folder: Path, items: Sequence[Item]) -> list[dict[str, np.ndarray]]:

@@ -5,7 +5,7 @@ from taut.measure.outputs import outputs
 from taut.measure.prove import noise_floor, prove
 from taut.measure.race import RaceFailure, race, ratio_to_original, sitting_ratios
 from taut.measure.settings import Limits, ProofSettings, RaceSettings
-from taut.measure.statistics import p50, p99
+from taut.measure.statistics import p50, p99, paired_ratio
 
 __all__ = [
     "Limits",
@@ -16,6 +16,7 @@ __all__ = [
     "outputs",
     "p50",
     "p99",
+    "paired_ratio",
     "prove",
     "race",
     "ratio_to_original",

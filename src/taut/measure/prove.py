@@ -48,7 +48,7 @@ def prove(
     settings = settings or ProofSettings()
     session = _Session(old, new, workload, settings, progress)
     with timing_lock(progress):
-        decision = decide(session.sittings(), settings.max_pairs, settings.alpha)
+        decision = decide(session.sittings(), settings.max_pairs, settings.alpha, settings.wanted_ratio)
     return Proof(
         old=merged(session.taken["old"]),
         new=merged(session.taken["new"]),

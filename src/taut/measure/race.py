@@ -18,6 +18,7 @@ from taut.core.runner import RunnerSpec, Workload
 from taut.measure.contention import Patience
 from taut.measure.lock import timing_lock
 from taut.measure.settings import RaceSettings
+from taut.measure.statistics import process_medians_ms
 from taut.measure.turns import Table, merged
 
 # Below three runs a median has no interval.
@@ -59,8 +60,7 @@ def ratio_to_original(measurement: Measurement) -> float:
 
 def sitting_ratios(measurement: Measurement) -> np.ndarray:
     """Median latency over that of the original in each sitting, of shape (sittings,)."""
-    parts = np.split(measurement.latency_ms, np.cumsum(measurement.sittings)[:-1])
-    return np.array([np.median(part) for part in parts]) / measurement.environment["original_p50_ms"]
+    return process_medians_ms(measurement) / measurement.environment["original_p50_ms"]
 
 
 def _heats(specs: Mapping[str, RunnerSpec], at_once: int) -> Iterator[dict[str, RunnerSpec]]:

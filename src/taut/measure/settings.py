@@ -29,6 +29,8 @@ class ProofSettings:
     """Of fresh processes, one of each runner"""
     alpha: float = 0.01
     """One-sided error over the whole sequence of looks"""
+    wanted_ratio: float | None = None
+    """A budget's: looks go on until the interval excludes it too"""
     limits: Limits = Limits()
 
 

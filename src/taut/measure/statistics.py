@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from taut.core.figures import Measured
-from taut.core.measurement import Measurement, Verdict
+from taut.core.measurement import Measurement, Proof, Verdict
 
 FIRST_LOOK = 8
 """Pairs; fewer would also leave the medians of both runners, by which budgets are judged, too vague"""
@@ -79,6 +79,11 @@ class Decision:
     noise_floor: float
     """Half-width of the same interval for the runners against themselves"""
 
+    def settles(self, wanted_ratio: float | None) -> bool:
+        """Whether the verdict is there, and on which side of the wanted ratio the ratio lies."""
+        is_excluded = wanted_ratio is None or not self.ratio.low < wanted_ratio < self.ratio.high
+        return self.verdict is not Verdict.UNDECIDED and is_excluded
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -122,8 +127,12 @@ def look_schedule(max_pairs: int) -> tuple[int, ...]:
     return (*looks, max_pairs)
 
 
-def decide(sittings: Iterable[Sitting], max_pairs: int, alpha: float) -> Decision:
+def decide(
+    sittings: Iterable[Sitting], max_pairs: int, alpha: float, wanted_ratio: float | None = None
+) -> Decision:
     """Consume sittings until faster or not faster is shown, or they end: then undecided.
+
+    Where a ratio is wanted they are consumed until it is shown to be reached, or missed, as well.
 
     The chance that a runner that is no faster is called faster is at most ``alpha`` over all looks. A look
     is taken as soon as its number of pairs is reached, and where the sittings end early, the one due next.
@@ -137,7 +146,7 @@ def decide(sittings: Iterable[Sitting], max_pairs: int, alpha: float) -> Decisio
         if evidence.pairs >= pending[0]:
             pending = [look for look in pending if look > evidence.pairs]
             decision = evidence.decision(alpha_each)
-            if decision.verdict is not Verdict.UNDECIDED or not pending:
+            if decision.settles(wanted_ratio) or not pending:
                 return decision
     return evidence.decision(alpha_each)
 
@@ -150,6 +159,18 @@ def ratio_interval(log_ratios: Sequence[float], alpha: float) -> Measured:
     center = float(np.mean(log_ratios))
     half = _half_width_of_mean(log_ratios, alpha)
     return Measured(math.exp(center), math.exp(center - half), _exp(center + half), "ratio", len(log_ratios))
+
+
+def paired_ratio(proof: Proof) -> Measured:
+    """Return new / old with 95% bounds, each one-sided, from the medians of each pair of processes."""
+    log_ratios = np.log(process_medians_ms(proof.new)) - np.log(process_medians_ms(proof.old))
+    return ratio_interval([float(one) for one in log_ratios], 1 - _BOUND_CONFIDENCE)
+
+
+def process_medians_ms(measurement: Measurement) -> np.ndarray:
+    """Median latency of each fresh process, of shape (processes,)."""
+    parts = np.split(measurement.latency_ms, np.cumsum(measurement.sittings)[:-1])
+    return np.array([np.median(part) for part in parts])
 
 
 def half_width(ratio: Measured) -> float:
