@@ -8,20 +8,21 @@ from taut.search.ddpg import Ddpg, DdpgSettings, Step
 STATE = np.array([0.3, 0.7])
 
 
-def _trained(seed: int, episodes: int = 150) -> Ddpg:
+def _trained(seed: int, episodes: int = 250, unit: float = 1.0) -> Ddpg:
     """An agent on one-step episodes whose reward is highest at the action 0.7."""
     agent = Ddpg(2, (0.2, 1.0), DdpgSettings(hidden=32, actor_lr=3e-3), seed)
     for episode in range(episodes):
         action = agent.random_action() if episode < 60 else agent.noisy_action(STATE)
-        agent.finish([Step(STATE, action, STATE, True)], -((action - 0.7) ** 2))
+        agent.finish([Step(STATE, action, STATE, True)], -unit * (action - 0.7) ** 2)
         if episode >= 60:
             agent.learn(3)
     return agent
 
 
+@pytest.mark.parametrize("unit", [0.01, 1.0, 100.0])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_agent_finds_the_action_with_the_highest_reward(seed: int) -> None:
-    assert _trained(seed).best_action(STATE) == pytest.approx(0.7, abs=0.1)
+def test_agent_finds_the_action_with_the_highest_reward_in_any_unit(seed: int, unit: float) -> None:
+    assert _trained(seed, unit=unit).best_action(STATE) == pytest.approx(0.7, abs=0.1)
 
 
 def test_actions_stay_within_bounds() -> None:

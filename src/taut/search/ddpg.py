@@ -33,6 +33,9 @@ class DdpgSettings:
     noise_decay: float = 0.95
     """Per episode"""
     baseline_decay: float = 0.95
+    reward_deviation: float = 0.05
+    """Of the random episodes' rewards, once scaled: as AMC's accuracies in shares of one; rewards a hundred
+    times larger drove the actor to its bounds, where it stayed"""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class Ddpg:
         self._critic_optimizer = torch.optim.Adam(self._critic.parameters(), settings.critic_lr)
         self._memory: deque[tuple[Step, float]] = deque(maxlen=settings.memory)
         self._baseline: float | None = None
+        self._reward_scale: float | None = None
         self._noise = settings.noise
 
     def random_action(self) -> float:
@@ -94,6 +98,9 @@ class Ddpg:
 
     def learn(self, updates: int) -> None:
         """Update actor and critic from the memory, so many times; the noise shrinks once."""
+        if self._reward_scale is None:
+            deviation = float(np.std([reward for _, reward in self._memory]))
+            self._reward_scale = self._settings.reward_deviation / max(deviation, 1e-9)  # 1e-9: all alike
         for _ in range(updates):
             places = self._random.integers(len(self._memory), size=self._settings.batch_size)
             self._update([self._memory[place] for place in places])
@@ -110,8 +117,8 @@ class Ddpg:
         self._follow(self._slow_critic, self._critic)
 
     def _targets(self, batch: Sequence[tuple[Step, float]]) -> Tensor:
-        assert self._baseline is not None
-        gains = _column([[reward - self._baseline] for _, reward in batch])
+        assert self._baseline is not None and self._reward_scale is not None
+        gains = _column([[self._reward_scale * (reward - self._baseline)] for _, reward in batch])
         goes_on = _column([[0.0 if step.is_last else self._settings.discount] for step, _ in batch])
         following = _column([step.next_state for step, _ in batch])
         with torch.no_grad():
