@@ -1,0 +1,40 @@
+"""A compiled program in this process, called through ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from taut.runtimes.aot.memory import ALIGNMENT
+
+
+class Library:
+    """An instance with an arena of its own; the weights are shared by whoever passes the same array."""
+
+    def __init__(self, path: Path, weights: np.ndarray, arena_bytes: int) -> None:
+        self._function = ctypes.CDLL(str(path)).taut_run
+        self._function.restype = None
+        self._function.argtypes = [ctypes.c_void_p] * 4
+        self._weights, self._arena = weights, aligned(arena_bytes)
+
+    def run(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
+        """Compute the outputs in place; arrays are row-major and of the types the program was made for."""
+        given = (ctypes.c_void_p * len(inputs))(*[array.ctypes.data for array in inputs])
+        made = (ctypes.c_void_p * len(outputs))(*[array.ctypes.data for array in outputs])
+        self._function(self._arena.ctypes.data, self._weights.ctypes.data, given, made)
+
+
+def aligned(size: int) -> np.ndarray:
+    """Return bytes that begin at a cache line."""
+    memory = np.zeros(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size]
+
+
+def aligned_copy(content: bytes) -> np.ndarray:
+    memory = aligned(len(content))
+    memory[:] = np.frombuffer(content, np.uint8)
+    return memory

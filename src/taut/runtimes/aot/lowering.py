@@ -1,0 +1,268 @@
+"""From a graph to a program: what a value is while kernels are being made.
+
+A value is a view, or pending: an expression that becomes part of whatever reads it. Kernels that lack their
+output (``Deferred``) are pending too, so that what follows them becomes their epilogue, and what they write
+goes straight to where its reader wants it: into a slice of a concatenation, or inside a border of zeros for
+the next convolution.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from taut.graph.ir import Graph, Node
+from taut.kernels.base import Kernel
+from taut.kernels.expression import Expression, Literal, Load, loads, number
+from taut.kernels.map import Map
+from taut.kernels.view import Buffer, Storage, View
+
+Border = tuple[tuple[int, int], ...]
+"""Zeros before and after the elements, for each axis"""
+
+
+class NotLowered(Exception):
+    """A node that no kernel computes; the message names it."""
+
+
+@dataclass(frozen=True)
+class Deferred:
+    """Kernels that lack their output and epilogue."""
+
+    make: Callable[[View, Expression], Sequence[Kernel]]
+    """From the place of the value, and the epilogue in the value's shape"""
+    order: tuple[int, ...]
+    """Axes of the value, outermost first, as the kernels write them best"""
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A value that is yet to be computed; its leaf Result, if any, is what the deferred kernel makes."""
+
+    expression: Expression
+    shape: tuple[int, ...]
+    deferred: Deferred | None = None
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """As the kernel writes best, or as the largest of what is read lies in memory."""
+        if self.deferred is not None:
+            return self.deferred.order
+        views = loads(self.expression)
+        return max(views, key=_moving).order if views else tuple(range(len(self.shape)))
+
+
+@dataclass
+class Lowering:
+    """The state of lowering one graph."""
+
+    graph: Graph
+    kernels: list[Kernel] = field(default_factory=list)
+    values: dict[str, View | Pending] = field(default_factory=dict)
+    borders: dict[View, Border] = field(default_factory=dict)
+    """Zeros that lie around a view"""
+    inputs: list[Buffer] = field(default_factory=list)
+    outputs: dict[str, Buffer] = field(default_factory=dict)
+    wanted: Mapping[str, Border] = field(default_factory=dict)
+    """Borders that readers of a value wish for"""
+
+    # What a value is
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        value = self.graph.value(name)
+        if value is None or not value.is_static:
+            raise NotLowered(f"the shape of {name!r} is not known")
+        return value.static_shape
+
+    def dtype(self, name: str) -> str:
+        value = self.graph.value(name)
+        if value is None:
+            raise NotLowered(f"the type of {name!r} is not known")
+        return value.dtype
+
+    def constant(self, name: str) -> np.ndarray | None:
+        return self.graph.constants.get(name)
+
+    def known(self, name: str, node: Node) -> np.ndarray:
+        """A constant that an operator must know while it is compiled."""
+        if name not in self.graph.constants:
+            raise NotLowered(f"{node.op} {node.name!r} reads {name!r}, which is not constant")
+        return self.graph.constants[name]
+
+    def view(self, name: str) -> View:
+        """The value in memory; computed now where it was pending."""
+        if name in self.graph.constants:
+            return weights(self.graph.constants[name])
+        value = self.values[name]
+        if isinstance(value, Pending):
+            value = self._settle(name, value)
+        return value
+
+    def expression(self, name: str, shape: Sequence[int]) -> Expression:
+        """The value as part of an expression of a shape that it broadcasts to; nothing of it is deferred."""
+        constant = self.graph.constants.get(name)
+        if constant is not None and constant.size == 1:
+            return Literal(constant.reshape(-1)[0].item(), str(constant.dtype))
+        return Load(self.view(name).broadcast(shape))
+
+    def pending(self, name: str, shape: Sequence[int]) -> Pending:
+        """The value as an expression of a shape, with the kernel that it waits for."""
+        value = self.values.get(name)
+        if isinstance(value, Pending) and value.shape == tuple(shape):
+            return value
+        return Pending(self.expression(name, shape), tuple(shape))
+
+    # What becomes of it
+
+    def define(self, name: str, value: View | Pending) -> None:
+        """Keep a value that nothing else reads pending, compute any other now."""
+        self.values[name] = value
+        is_read_once = len(self.graph.consumers(name)) == 1 and not self.graph.is_output(name)
+        if isinstance(value, Pending) and not is_read_once:
+            self._settle(name, value)
+
+    def write(self, name: str, place: View) -> None:
+        """Put a value into a place, computing it there where it was pending."""
+        value = self.values.get(name)
+        if isinstance(value, Pending):
+            self.compute(value, place)
+            self.values[name] = place
+        else:
+            self.kernels.append(Map(place, Load(self.view(name)), "copy"))
+
+    def compute(self, value: Pending, place: View) -> None:
+        if value.deferred is None:
+            self.kernels.append(Map(place, value.expression))
+        else:
+            self.kernels.extend(value.deferred.make(place, value.expression))
+
+    def finish(self) -> None:
+        """Put every output where it belongs."""
+        for output in self.graph.outputs:
+            if output.name not in self.outputs:
+                buffer = self._output_buffer(output.name)
+                self.write(output.name, View.whole(buffer, self.shape(output.name)))
+
+    # Memory
+
+    def allocate(
+        self,
+        shape: Sequence[int],
+        dtype: str,
+        order: Sequence[int] | None = None,
+        border: Border | None = None,
+    ) -> View:
+        """Return memory for a value, its axes in an order, within a border of zeros where one is wanted."""
+        border = border or ((0, 0),) * len(shape)
+        full = [before + size + after for size, (before, after) in zip(shape, border, strict=True)]
+        whole = View.whole(Buffer(Storage.ARENA, dtype, math.prod(full)), full)
+        if order is not None:
+            whole = View.whole(whole.buffer, [full[axis] for axis in order]).transpose(_inverse(order))
+        if any(side for pair in border for side in pair):
+            self._fill_border(whole, border)
+        inner = [slice(before, before + size) for size, (before, _) in zip(shape, border, strict=True)]
+        place = whole.slice(inner)
+        self.borders[place] = border
+        return place
+
+    def ordered(self, view: View, order: Sequence[int] | None = None) -> View:
+        """A copy with its axes in an order, by default its own."""
+        copy = self.allocate(view.shape, view.dtype, order)
+        self.kernels.append(Map(copy, Load(view), "copy"))
+        return copy
+
+    def reshaped(self, view: View, shape: Sequence[int]) -> View:
+        """The elements in another shape; copied where they do not lie so that strides can say it."""
+        if (found := view.reshape(shape)) is not None:
+            return found
+        found = self.ordered(view).reshape(shape)
+        assert found is not None, "a copy lies in order"
+        return found
+
+    def bordered(self, name: str, border: Border, fill: float = 0.0) -> View:
+        """The value with elements of one kind around it, copied only where it does not lie so already."""
+        value = self.view(name)
+        if not any(side for pair in border for side in pair):
+            return value
+        has = self.borders.get(value, ((0, 0),) * len(border))
+        is_there = all(
+            there >= want
+            for pair, wants in zip(has, border, strict=True)
+            for there, want in zip(pair, wants, strict=True)
+        )
+        if fill == 0.0 and is_there:
+            return widened(value, border)
+        full = [before + size + after for size, (before, after) in zip(value.shape, border, strict=True)]
+        order = value.order
+        whole = View.whole(
+            Buffer(Storage.ARENA, value.dtype, math.prod(full)), [full[axis] for axis in order]
+        )
+        whole = whole.transpose(_inverse(order))
+        self._fill_border(whole, border, fill)
+        inner = [slice(before, before + size) for size, (before, _) in zip(value.shape, border, strict=True)]
+        self.kernels.append(Map(whole.slice(inner), Load(value), "copy"))
+        return whole
+
+    def _fill_border(self, whole: View, border: Border, fill: float = 0.0) -> None:
+        """Fill what lies outside, slab by slab; an axis that is done is left out of the next slab."""
+        inner = [slice(0, size) for size in whole.shape]
+        for axis, (before, after) in enumerate(border):
+            size = whole.shape[axis]
+            for slab in (slice(0, before), slice(size - after, size)):
+                if slab.start < slab.stop:
+                    place = whole.slice([*inner[:axis], slab, *inner[axis + 1 :]])
+                    self.kernels.append(Map(place, number(fill, whole.dtype), "fill"))
+            inner[axis] = slice(before, size - after)
+
+    def _settle(self, name: str, value: Pending) -> View:
+        """Compute a pending value into memory of its own, or the output that it is."""
+        if self.graph.is_output(name):
+            place = View.whole(self._output_buffer(name), value.shape)
+        else:
+            place = self.allocate(value.shape, self.dtype(name), value.order, self.wanted.get(name))
+        self.compute(value, place)
+        self.values[name] = place
+        return place
+
+    def _output_buffer(self, name: str) -> Buffer:
+        buffer = Buffer(Storage.OUTPUT, self.dtype(name), math.prod(self.shape(name)), name)
+        self.outputs[name] = buffer
+        return buffer
+
+    def owns(self, name: str) -> bool:
+        """Whether a value lies in memory that nothing else reads, so that it may be overwritten."""
+        value = self.values.get(name)
+        if not isinstance(value, View) or value.buffer.storage is not Storage.ARENA:
+            return False
+        sharing = [
+            other
+            for other, held in self.values.items()
+            if isinstance(held, View) and held.buffer is value.buffer
+        ]
+        return all(len(self.graph.consumers(other)) <= 1 for other in sharing)
+
+
+def _inverse(order: Sequence[int]) -> list[int]:
+    return [list(order).index(axis) for axis in range(len(order))]
+
+
+def weights(array: np.ndarray) -> View:
+    """A constant as a view."""
+    return View.whole(Buffer(Storage.WEIGHTS, str(array.dtype), array.size, content=array), array.shape)
+
+
+def widened(view: View, border: Border) -> View:
+    """The view with what lies around it in memory."""
+    shape = [before + size + after for size, (before, after) in zip(view.shape, border, strict=True)]
+    offset = view.offset - sum(
+        before * stride for (before, _), stride in zip(border, view.strides, strict=True)
+    )
+    return replace(view, shape=tuple(shape), offset=offset)
+
+
+def _moving(view: View) -> int:
+    """Elements of a view that are not repeated."""
+    return math.prod(size for size, stride in zip(view.shape, view.strides, strict=True) if stride)

@@ -1,0 +1,308 @@
+"""Convolution, its transpose, and matrix products: all are one kernel over different views."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from taut.graph.ir import Graph, Node
+from taut.kernels.base import Kernel
+from taut.kernels.dense import Dense
+from taut.kernels.expression import RESULT, Expression, Load, apply, map_views, number, with_result
+from taut.kernels.map import Map
+from taut.kernels.reduce import Reduce
+from taut.kernels.view import View
+from taut.runtimes.aot.lowering import Border, Deferred, Lowering, NotLowered, Pending, weights
+from taut.runtimes.aot.ops.geometry import Geometry
+
+
+def wanted_border(graph: Graph, node: Node) -> Border | None:
+    """The zeros that a convolution wants around its input."""
+    data, made = graph.value(node.inputs[0]), graph.value(node.outputs[0])
+    weight = graph.constants.get(node.inputs[1]) if len(node.inputs) > 1 else None
+    if node.op != "Conv" or weight is None or data is None or made is None:
+        return None
+    spatial, out = data.static_shape[2:], made.static_shape[2:]
+    return Geometry.of(node, weight.shape[2:], spatial, out).border(spatial, out)
+
+
+def _conv(lowering: Lowering, node: Node) -> None:
+    weight = lowering.known(node.inputs[1], node).astype(np.float32)
+    shape, output = lowering.shape(node.inputs[0]), node.outputs[0]
+    out = lowering.shape(output)[2:]
+    groups = node.attributes.get("group", 1)
+    geometry = Geometry.of(node, weight.shape[2:], shape[2:], out)
+    data = lowering.bordered(node.inputs[0], geometry.border(shape[2:], out))
+    windows = geometry.windows(data, out)
+    epilogue = _biased(lowering, node, RESULT)
+    if groups == shape[1] == weight.shape[0]:
+        deferred = _depthwise(windows, weight, data.order)
+    else:
+        deferred = _convolution(windows, weight, groups)
+    lowering.define(output, Pending(epilogue, lowering.shape(output), deferred))
+
+
+def _biased(lowering: Lowering, node: Node, x: Expression) -> Expression:
+    """Add the bias of each channel, the second axis."""
+    if len(node.inputs) < 3 or not node.inputs[2]:
+        return x
+    shape = lowering.shape(node.outputs[0])
+    bias = lowering.known(node.inputs[2], node).astype(np.float32)
+    return apply(
+        "add", x, Load(weights(bias).split(0, (len(bias), *[1] * (len(shape) - 2))).broadcast(shape))
+    )
+
+
+def _convolution(windows: View, weight: np.ndarray, groups: int) -> Deferred:
+    """Groups are batches; a pixel sums over the window and the channels of its group."""
+    rank = weight.ndim - 2
+    x = windows.split(1, (groups, weight.shape[1]))
+    spatial, window = range(3, 3 + rank), range(3 + rank, 3 + 2 * rank)
+    x = x.transpose((1, 0, *spatial, *window, 2))
+    grouped = weight.reshape(groups, -1, *weight.shape[1:])
+    packed = grouped.transpose((0, *range(3, 3 + rank), 2, 1))
+
+    def axes(view: View) -> View:
+        apart = view.split(1, (groups, view.shape[1] // groups))
+        return apart.transpose((1, 0, *spatial, 2))
+
+    def make(place: View, epilogue: Expression) -> Sequence[Kernel]:
+        return [Dense(x, packed, axes(place), 1, 1 + rank, map_views(epilogue, axes), "conv")]
+
+    return Deferred(make, _channels_last(rank))
+
+
+def _channels_last(rank: int) -> tuple[int, ...]:
+    return (0, *range(2, 2 + rank), 1)
+
+
+def _depthwise(windows: View, weight: np.ndarray, order: tuple[int, ...]) -> Deferred:
+    """Each channel by itself: lanes over channels or over the width, as the input lies in memory."""
+    rank = weight.ndim - 2
+    kept, window = windows.shape[: 2 + rank], windows.shape[2 + rank :]
+    by_tap = np.ascontiguousarray(np.moveaxis(weight[:, 0], 0, -1))
+    taps = weights(by_tap).transpose((rank, *range(rank)))
+    taps = View(
+        taps.buffer, (1, kept[1], *[1] * rank, *window), (0, taps.strides[0], *[0] * rank, *taps.strides[1:])
+    )
+    product = apply("mul", Load(windows), Load(taps.broadcast(windows.shape)))
+
+    def make(place: View, epilogue: Expression) -> Sequence[Kernel]:
+        return [Reduce(place, product, window, "sum", epilogue, "depthwise")]
+
+    return Deferred(make, order)
+
+
+@dataclass(frozen=True)
+class _Phase:
+    """Outputs of one remainder by the stride, along one axis: which taps they see, of which inputs."""
+
+    start: int
+    places: int
+    taps: tuple[int, ...]
+    first: int
+    """Place of the input that the first output multiplies by the first tap"""
+
+
+def _phases(size: int, kernel: int, stride: int, dilation: int, pad: int) -> Iterator[_Phase]:
+    """Split outputs o by o mod stride: o = i stride + k dilation - pad, so taps of one phase step evenly."""
+    for start in range(min(stride, size)):
+        taps = tuple(k for k in range(kernel) if (start + pad - k * dilation) % stride == 0)
+        first = (start + pad - taps[0] * dilation) // stride if taps else 0
+        yield _Phase(start, -(-(size - start) // stride), taps, first)
+
+
+def _conv_transpose(lowering: Lowering, node: Node) -> None:
+    """One convolution for each remainder of the output's place by the stride (Dumoulin, arXiv 1603.07285)."""
+    weight = lowering.known(node.inputs[1], node).astype(np.float32)
+    shape, output = lowering.shape(node.inputs[0]), node.outputs[0]
+    out = lowering.shape(output)[2:]
+    rank, groups = len(out), node.attributes.get("group", 1)
+    geometry = Geometry.of(node, weight.shape[2:], out, out)
+    if any(d != 1 for d, s in zip(geometry.dilations, geometry.strides, strict=True) if s != 1):
+        raise NotLowered(f"ConvTranspose {node.name!r} has strides and dilations")
+    pads = _transposed_pads(node, geometry, shape[2:], out)
+    along = [
+        list(
+            _phases(
+                out[axis], geometry.kernel[axis], geometry.strides[axis], geometry.dilations[axis], pads[axis]
+            )
+        )
+        for axis in range(rank)
+    ]
+    steps = [
+        -dilation if stride == 1 else -1
+        for dilation, stride in zip(geometry.dilations, geometry.strides, strict=True)
+    ]
+    border = (
+        (0, 0),
+        (0, 0),
+        *[_reach(phases, step, size) for phases, step, size in zip(along, steps, shape[2:], strict=True)],
+    )
+    data = lowering.bordered(node.inputs[0], border)
+
+    def make(place: View, epilogue: Expression) -> Sequence[Kernel]:
+        kernels: list[Kernel] = []
+        for phases in itertools.product(*along):
+            slices = [slice(None)] * 2 + [
+                slice(phase.start, None, stride)
+                for phase, stride in zip(phases, geometry.strides, strict=True)
+            ]
+
+            def cut(view: View, slices: list[slice] = slices) -> View:
+                return view.slice(slices)
+
+            inner = map_views(epilogue, cut)
+            if not all(phase.taps for phase in phases):
+                kernels.append(Map(cut(place), with_result(inner, number(0.0)), "fill"))
+                continue
+            x = data
+            for axis, (phase, step) in enumerate(zip(phases, steps, strict=True)):
+                first = phase.first + border[2 + axis][0]
+                x = x.windows(2 + axis, phase.places, len(phase.taps), 1, step, first)
+            taps = weight
+            for axis, phase in enumerate(phases):
+                taps = np.take(taps, phase.taps, axis=2 + axis)
+            grouped = taps.reshape(groups, -1, *taps.shape[1:])  # group, in, out / group, taps
+            direct = grouped.swapaxes(1, 2).reshape(-1, taps.shape[0] // groups, *taps.shape[2:])
+            kernels += _convolution(x, direct, groups).make(cut(place), inner)
+        return kernels
+
+    epilogue = _biased(lowering, node, RESULT)
+    deferred = Deferred(make, _channels_last(rank))
+    lowering.define(output, Pending(epilogue, lowering.shape(output), deferred))
+
+
+def _transposed_pads(node: Node, geometry: Geometry, spatial: Sequence[int], out: Sequence[int]) -> list[int]:
+    """What is cut off before each axis; automatic padding follows from the sizes."""
+    automatic = node.attributes.get("auto_pad", b"NOTSET")
+    automatic = automatic.decode() if isinstance(automatic, bytes) else automatic
+    if "output_shape" not in node.attributes and not automatic.startswith("SAME"):
+        return [before for before, _ in geometry.pads]
+    extra = node.attributes.get("output_padding") or [0] * len(out)
+    pads = []
+    for axis, (size, made) in enumerate(zip(spatial, out, strict=True)):
+        full = (
+            (size - 1) * geometry.strides[axis] + (geometry.kernel[axis] - 1) * geometry.dilations[axis] + 1
+        )
+        total = max(0, full + extra[axis] - made)
+        pads.append(total // 2 if automatic == "SAME_UPPER" else total - total // 2)
+    return pads
+
+
+def _reach(phases: Sequence[_Phase], step: int, size: int) -> tuple[int, int]:
+    """How far outside its input an axis is read."""
+    ends = [
+        (phase.first + (len(phase.taps) - 1) * step, phase.first + phase.places - 1)
+        for phase in phases
+        if phase.taps
+    ]
+    low, high = min(end[0] for end in ends), max(end[1] for end in ends)
+    return max(0, -low), max(0, high - size + 1)
+
+
+def _matmul(lowering: Lowering, node: Node) -> None:
+    left, right = node.inputs
+    if {lowering.dtype(left), lowering.dtype(right)} != {"float32"}:
+        raise NotLowered(f"MatMul {node.name!r} is computed in float32 only")
+    output = node.outputs[0]
+    shape = lowering.shape(output)
+    a, b = _matrices(lowering, left, first=True), _matrices(lowering, right, first=False)
+    rows, columns = a.shape[-2], b.shape[-1]
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    full = (*batch, rows, columns)
+    deferred = _product(lowering, a, b, batch)
+
+    def make(place: View, epilogue: Expression) -> Sequence[Kernel]:
+        def matrix(view: View) -> View:
+            found = view.reshape(full)
+            assert found is not None, "axes of size one come and go freely"
+            return found
+
+        return deferred.make(matrix(place), map_views(epilogue, matrix))
+
+    order = deferred.order if full == shape else tuple(range(len(shape)))
+    lowering.define(output, Pending(RESULT, shape, Deferred(make, order)))
+
+
+def _matrices(lowering: Lowering, name: str, *, first: bool) -> View:
+    """A value as matrices; a vector is a row on the left and a column on the right."""
+    view = lowering.view(name)
+    if len(view.shape) == 1:
+        view = view.split(0, (1, view.shape[0]) if first else (view.shape[0], 1))
+    return view
+
+
+def _product(lowering: Lowering, a: View, b: View, batch: tuple[int, ...]) -> Deferred:
+    """a (batch, m, k) times b (batch, k, n): a constant goes to the side of the weights."""
+    content_a, content_b = a.buffer.content, b.buffer.content
+    turn = (*range(len(batch)), len(batch) + 1, len(batch))
+    if content_a is not None and content_b is None:
+        inner = _product(lowering, _turned(b), _turned(a), batch)
+
+        def make_turned(place: View, epilogue: Expression) -> Sequence[Kernel]:
+            return inner.make(place.transpose(turn), map_views(epilogue, lambda view: view.transpose(turn)))
+
+        return Deferred(make_turned, tuple(turn[axis] for axis in inner.order))
+    x = a.broadcast((*batch, *a.shape[-2:]))
+    if content_b is not None and math.prod(b.shape[:-2]) == 1:
+        # One matrix for all: every batch is more rows of it.
+        matrix = _content(b).reshape(b.shape[-2:])
+        return Deferred(
+            lambda place, epilogue: [Dense(x, matrix, place, 0, len(batch) + 1, epilogue, "matmul")],
+            _in_order(batch),
+        )
+    if content_b is None and b.strides[-1] != 1 and b.shape[-1] > 1:
+        b = lowering.ordered(b, tuple(range(len(b.shape))))
+    w: View | np.ndarray = b.broadcast((*batch, *b.shape[-2:]))
+    if content_b is not None:
+        w = np.broadcast_to(_content(b), (*batch, *b.shape[-2:]))
+    return Deferred(
+        lambda place, epilogue: [Dense(x, w, place, len(batch), 1, epilogue, "matmul")], _in_order(batch)
+    )
+
+
+def _in_order(batch: Sequence[int]) -> tuple[int, ...]:
+    return tuple(range(len(batch) + 2))
+
+
+def _turned(view: View) -> View:
+    return view.transpose((*range(len(view.shape) - 2), len(view.shape) - 1, len(view.shape) - 2))
+
+
+def _content(view: View) -> np.ndarray:
+    """The constant behind a view."""
+    assert view.buffer.content is not None
+    flat = view.buffer.content.reshape(-1)
+    strides = [stride * flat.itemsize for stride in view.strides]
+    return np.lib.stride_tricks.as_strided(flat[view.offset :], view.shape, strides)
+
+
+def _gemm(lowering: Lowering, node: Node) -> None:
+    a, b = lowering.view(node.inputs[0]), lowering.view(node.inputs[1])
+    if {a.dtype, b.dtype} != {"float32"}:
+        raise NotLowered(f"Gemm {node.name!r} is computed in float32 only")
+    a = _turned(a) if node.attributes.get("transA", 0) else a
+    b = _turned(b) if node.attributes.get("transB", 0) else b
+    shape = lowering.shape(node.outputs[0])
+    epilogue: Expression = RESULT
+    if (alpha := node.attributes.get("alpha", 1.0)) != 1.0:
+        epilogue = apply("mul", epilogue, number(alpha))
+    if len(node.inputs) > 2 and node.inputs[2]:
+        added = lowering.expression(node.inputs[2], shape)
+        if (beta := node.attributes.get("beta", 1.0)) != 1.0:
+            added = apply("mul", added, number(beta))
+        epilogue = apply("add", epilogue, added)
+    lowering.define(node.outputs[0], Pending(epilogue, shape, _product(lowering, a, b, ())))
+
+
+RULES: Mapping[str, Callable[[Lowering, Node], None]] = {
+    "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
+    "MatMul": _matmul,
+    "Gemm": _gemm,
+}

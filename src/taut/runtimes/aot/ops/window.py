@@ -1,0 +1,72 @@
+"""Pooling: reductions over windows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from taut.graph.ir import Node
+from taut.kernels.base import Kernel
+from taut.kernels.expression import RESULT, Expression, Load, apply, number
+from taut.kernels.reduce import Reduce
+from taut.kernels.view import View
+from taut.runtimes.aot.lowering import Deferred, Lowering, NotLowered, Pending, weights
+from taut.runtimes.aot.ops.geometry import Geometry
+
+
+def _pooled(windows: View, order: tuple[int, ...], rank: int, combine: str) -> Deferred:
+    window = windows.shape[2 + rank :]
+
+    def make(place: View, epilogue: Expression) -> Sequence[Kernel]:
+        return [Reduce(place, Load(windows), window, combine, epilogue, "pool")]
+
+    return Deferred(make, order)
+
+
+def _max_pool(lowering: Lowering, node: Node) -> None:
+    if any(node.outputs[1:]):
+        raise NotLowered(f"MaxPool {node.name!r} gives indices")
+    _pool(lowering, node, "max", -math.inf)
+
+
+def _average_pool(lowering: Lowering, node: Node) -> None:
+    _pool(lowering, node, "sum", 0.0)
+
+
+def _pool(lowering: Lowering, node: Node, combine: str, fill: float) -> None:
+    name, output = node.inputs[0], node.outputs[0]
+    if lowering.dtype(name) != "float32":
+        raise NotLowered(f"{node.op} {node.name!r} is computed in float32 only")
+    shape, made = lowering.shape(name), lowering.shape(output)
+    rank = len(shape) - 2
+    geometry = Geometry.of(node, node.attributes["kernel_shape"], shape[2:], made[2:])
+    border = geometry.border(shape[2:], made[2:])
+    data = lowering.bordered(name, border, fill)
+    deferred = _pooled(geometry.windows(data, made[2:]), data.order, rank, combine)
+    epilogue: Expression = RESULT
+    if combine == "sum":
+        epilogue = apply("mul", epilogue, _shares(node, geometry, shape[2:], made))
+    lowering.define(output, Pending(epilogue, made, deferred))
+
+
+def _shares(node: Node, geometry: Geometry, spatial: Sequence[int], made: Sequence[int]) -> Expression:
+    """One over the elements that each window counts; beyond the padding nothing is counted."""
+    counts = np.ones(made[2:], np.float32)
+    for axis, (size, places) in enumerate(zip(spatial, made[2:], strict=True)):
+        before, after = geometry.pads[axis]
+        starts = np.arange(places) * geometry.strides[axis] - before
+        reads = starts[:, None] + np.arange(geometry.kernel[axis]) * geometry.dilations[axis]
+        low, high = (-before, size + after) if node.attributes.get("count_include_pad", 0) else (0, size)
+        count = ((reads >= low) & (reads < high)).sum(axis=1)
+        counts = counts * count.reshape([-1 if other == axis else 1 for other in range(len(spatial))])
+    if (counts == counts.flat[0]).all():
+        return number(1 / float(counts.flat[0]))
+    return Load(weights((1 / counts).astype(np.float32)).broadcast(made))
+
+
+RULES: Mapping[str, Callable[[Lowering, Node], None]] = {
+    "MaxPool": _max_pool,
+    "AveragePool": _average_pool,
+}

@@ -1,0 +1,43 @@
+"""Programs compiled and run, beside what their references say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from taut.devices.local import local_device
+from taut.kernels.compiler import build, compiler
+from taut.kernels.target import AVX2, AVX512, PLAIN, Target, target_of
+from taut.runtimes.aot.library import Library, aligned_copy
+from taut.runtimes.aot.program import Program, emit
+
+NATIVE = target_of(local_device())
+TARGETS = tuple(dict.fromkeys([PLAIN, *([AVX2] if NATIVE is AVX512 else []), NATIVE]))
+"""What this machine can run: the vectors of other machines are checked wherever they are narrower"""
+
+needs_compiler = pytest.mark.skipif(compiler() is None, reason="no C compiler on this machine")
+
+
+def run_compiled(program: Program, inputs: Sequence[np.ndarray], target: Target = NATIVE) -> list[np.ndarray]:
+    """Compile and run; outputs are flat, and not a number where nothing was written."""
+    emitted = emit(program, target)
+    library = Library(build(emitted.source, target), aligned_copy(emitted.weights), emitted.arena_bytes)
+    outputs = [
+        np.full(buffer.elements, np.nan if buffer.dtype.startswith("float") else 77).astype(buffer.dtype)
+        for buffer in program.outputs
+    ]
+    library.run([np.ascontiguousarray(array) for array in inputs], outputs)
+    return outputs
+
+
+def relative_error(made: np.ndarray, wanted: np.ndarray) -> float:
+    """The largest difference, as a share of the largest element that is finite."""
+    made, wanted = np.asarray(made, np.float64).reshape(-1), np.asarray(wanted, np.float64).reshape(-1)
+    is_finite = np.isfinite(wanted)
+    np.testing.assert_array_equal(made[~is_finite], wanted[~is_finite])
+    if not is_finite.any():
+        return 0.0
+    scale = max(float(np.abs(wanted[is_finite]).max()), 1e-6)
+    return float(np.abs(made[is_finite] - wanted[is_finite]).max()) / scale

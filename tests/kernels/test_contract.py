@@ -1,0 +1,187 @@
+"""Every kernel, compiled for every width of vector that runs here, computes what its reference does."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from programs import TARGETS, needs_compiler, relative_error, run_compiled
+
+from taut.kernels.base import Kernel
+from taut.kernels.dense import Dense
+from taut.kernels.expression import RESULT, Expression, Load, apply, number
+from taut.kernels.gather import Gather
+from taut.kernels.map import Map
+from taut.kernels.recurrent import Cell, Recurrent
+from taut.kernels.reduce import Reduce
+from taut.kernels.target import Target
+from taut.kernels.view import Buffer, Storage, View
+from taut.runtimes.aot.program import Program, run_plainly
+
+_random = np.random.default_rng(0)
+
+
+def given(*shape: int, dtype: str = "float32") -> View:
+    return View.whole(Buffer(Storage.INPUT, dtype, int(np.prod(shape))), shape)
+
+
+def made(*shape: int) -> View:
+    return View.whole(Buffer(Storage.OUTPUT, "float32", int(np.prod(shape))), shape)
+
+
+def noise(*shape: int) -> np.ndarray:
+    return _random.standard_normal(shape).astype(np.float32)
+
+
+def _biased_relu(n: int, shape: tuple[int, ...]) -> Expression:
+    bias = View.whole(Buffer(Storage.WEIGHTS, "float32", n, content=noise(n)), (n,)).broadcast(shape)
+    return apply("max", apply("add", RESULT, Load(bias)), number(0))
+
+
+def _convolution(height: int, width: int, channels: int, n: int, kernel: int) -> Dense:
+    x = given(height + kernel - 1, width + kernel - 1, channels)
+    windows = x.windows(0, height, kernel).windows(1, width, kernel).transpose((0, 1, 3, 4, 2))
+    out = made(height, width, n)
+    return Dense(windows, noise(kernel, kernel, channels, n), out, 0, 2, _biased_relu(n, out.shape))
+
+
+def _maps() -> Iterator[Kernel]:
+    x = given(3, 5, 17)
+    yield Map(made(3, 5, 17), apply("mul", Load(x), Load(x)))
+    yield Map(made(3, 5, 17), apply("add", Load(x), Load(given(5, 1).broadcast((3, 5, 17)))))
+    yield Map(made(17, 5, 3), Load(x.transpose((2, 1, 0))))
+    yield Map(made(3, 17, 5).transpose((0, 2, 1)), Load(x))
+    yield Map(made(40), Load(given(80).slice([slice(None, None, 2)])))
+    yield Map(made(40), Load(given(40).slice([slice(None, None, -1)])))
+    yield Map(made(2), apply("exp", Load(given(2))))
+    yield Map(made(1), apply("tanh", Load(given(1))))
+    yield Map(made(1003), apply("where", apply("less", Load(given(1003)), number(0)), number(1), number(2)))
+
+
+def _denses() -> Iterator[Kernel]:
+    for sizes in (
+        (7, 9, 5, 40, 3),
+        (8, 8, 16, 56, 1),
+        (5, 33, 3, 3, 3),
+        (4, 4, 64, 64, 3),
+        (1, 1, 37, 10, 1),
+    ):
+        yield _convolution(*sizes)
+    yield Dense(given(3, 6, 7), noise(3, 7, 21), made(3, 6, 21), 1, 1)  # batches with weights of their own
+    yield Dense(given(3, 6, 7), given(3, 7, 21), made(3, 6, 21), 1, 1)  # weights that are not known
+    yield Dense(given(4, 9), given(9, 70), made(4, 70), 0, 1)
+    yield Dense(given(6, 7).transpose((1, 0)), noise(6, 56), made(7, 56), 0, 1)  # the input turned
+    yield Dense(given(7, 6), noise(6, 20), made(20, 7).transpose((1, 0)), 0, 1)  # the output turned
+    yield Dense(given(1, 200), noise(200, 3), made(1, 3), 0, 1)
+
+
+def _reductions() -> Iterator[Kernel]:
+    for combine in ("sum", "max", "min", "prod"):
+        x = given(4, 6, 19)
+        yield Reduce(made(4, 6), Load(x), (19,), combine, RESULT)
+        yield Reduce(
+            made(4, 19), Load(x.transpose((0, 2, 1))), (6,), combine, apply("mul", RESULT, number(2))
+        )
+        yield Reduce(made(1), Load(x.split(0, (1, 4))), (4, 6, 19), combine, RESULT)
+    channels = given(8, 9, 40).transpose((2, 0, 1))
+    yield Reduce(made(40), apply("mul", Load(channels), Load(channels)), (8, 9), "sum", RESULT)
+    windows = given(10, 11, 24).windows(0, 8, 3).windows(1, 5, 3, 2).transpose((0, 1, 2, 3, 4))
+    yield Reduce(made(8, 5, 24), Load(windows), (3, 3), "max", RESULT)
+
+
+def _recurrents() -> Iterator[Kernel]:
+    for hidden in (4, 16, 33):
+        for cell in Cell:
+            gates = len(cell.value)
+            basic = Recurrent(
+                cell,
+                given(5, 2, gates * hidden),
+                0.3 * noise(gates, hidden, hidden),
+                made(5, 2, hidden),
+                made(2, hidden),
+            )
+            yield basic
+            yield dataclasses.replace(basic, start=given(2, hidden), is_backward=True)
+        gru = Recurrent(Cell.GRU, given(3, 1, 3 * hidden), noise(3, hidden, hidden), None, made(1, hidden))
+        yield dataclasses.replace(gru, inner_bias=noise(hidden))
+        lstm = Recurrent(
+            Cell.LSTM, given(3, 1, 4 * hidden), noise(4, hidden, hidden), made(3, 1, hidden), None
+        )
+        yield dataclasses.replace(lstm, start_memory=given(1, hidden), last_memory=made(1, hidden))
+
+
+def _gathers() -> Iterator[Kernel]:
+    numbers = np.array([[2, -1, 0], [4, 4, 1]])
+    indices = View.whole(Buffer(Storage.WEIGHTS, "int64", 6, content=numbers), numbers.shape)
+    yield Gather(made(3, 2, 3, 7), given(3, 5, 7), indices, 1)
+    yield Gather(made(2, 3), given(5), indices, 0)
+
+
+FAMILIES: dict[str, Callable[[], Iterator[Kernel]]] = {
+    "map": _maps,
+    "dense": _denses,
+    "reduce": _reductions,
+    "recurrent": _recurrents,
+    "gather": _gathers,
+}
+
+
+def together(kernels: list[Kernel]) -> Program:
+    """One program of independent kernels, so that the compiler is called once."""
+    views = [view for kernel in kernels for view in (*kernel.reads, *kernel.writes)]
+    buffers = list(dict.fromkeys(view.buffer for view in views))
+    return Program(
+        tuple(kernels),
+        tuple(buffer for buffer in buffers if buffer.storage is Storage.INPUT),
+        tuple(buffer for buffer in buffers if buffer.storage is Storage.OUTPUT),
+    )
+
+
+@needs_compiler
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_compiled_kernel_equals_its_reference(family: str, target: Target) -> None:
+    program = together(list(FAMILIES[family]()))
+    inputs = [noise(buffer.elements) for buffer in program.inputs]
+    compiled = run_compiled(program, inputs, target)
+    for mine, plain in zip(compiled, run_plainly(program, inputs), strict=True):
+        assert relative_error(mine, plain) < 5e-6
+
+
+@needs_compiler
+@pytest.mark.parametrize("family", FAMILIES)
+def test_units_can_be_computed_apart(family: str) -> None:
+    """Each unit by itself, last first: threads may divide them in any way."""
+    target = TARGETS[-1]
+    program = together(list(FAMILIES[family]()))
+    inputs = [noise(buffer.elements) for buffer in program.inputs]
+    single = Program(
+        tuple(
+            _OneUnit(kernel, unit) for kernel in program.kernels for unit in _units_backwards(kernel, target)
+        ),
+        program.inputs,
+        program.outputs,
+    )
+    whole = run_compiled(program, inputs, target)
+    for apart, together_ in zip(run_compiled(single, inputs, target), whole, strict=True):
+        np.testing.assert_array_equal(apart, together_)
+
+
+def _units_backwards(kernel: Kernel, target: Target) -> list[int]:
+    return list(reversed(range(kernel.code(target).units)))
+
+
+class _OneUnit:
+    """A kernel of which only one unit is computed."""
+
+    def __init__(self, kernel: Kernel, unit: int) -> None:
+        self.name, self.reads, self.writes = kernel.name, kernel.reads, kernel.writes
+        self.multiply_adds, self.reference = kernel.multiply_adds, kernel.reference
+        self._kernel, self._unit = kernel, unit
+
+    def code(self, target: Target) -> object:
+        code = self._kernel.code(target)
+        body = f"begin = {self._unit}; end = {self._unit + 1};\n{code.body}"
+        return dataclasses.replace(code, body=body)
