@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from taut.devices.compiler import compiler
 from taut.devices.local import local_device
-from taut.kernels.compiler import build, compiler
+from taut.kernels.build import build
 from taut.kernels.target import AVX2, AVX512, PLAIN, Target, target_of
 from taut.runtimes.aot.library import Library, aligned_copy
 from taut.runtimes.aot.program import Program, emit

@@ -18,7 +18,7 @@ from taut.kernels.recurrent import Cell, Recurrent
 from taut.kernels.reduce import Reduce
 from taut.kernels.target import Target
 from taut.kernels.view import Buffer, Storage, View
-from taut.runtimes.aot.program import Program, run_plainly
+from taut.runtimes.aot.program import Program, Step, run_plainly
 
 _random = np.random.default_rng(0)
 
@@ -133,7 +133,7 @@ def together(kernels: list[Kernel]) -> Program:
     views = [view for kernel in kernels for view in (*kernel.reads, *kernel.writes)]
     buffers = list(dict.fromkeys(view.buffer for view in views))
     return Program(
-        tuple(kernels),
+        tuple(Step(kernel) for kernel in kernels),
         tuple(buffer for buffer in buffers if buffer.storage is Storage.INPUT),
         tuple(buffer for buffer in buffers if buffer.storage is Storage.OUTPUT),
     )
@@ -159,7 +159,9 @@ def test_units_can_be_computed_apart(family: str) -> None:
     inputs = [noise(buffer.elements) for buffer in program.inputs]
     single = Program(
         tuple(
-            _OneUnit(kernel, unit) for kernel in program.kernels for unit in _units_backwards(kernel, target)
+            Step(_OneUnit(step.kernel, unit))
+            for step in program.steps
+            for unit in _units_backwards(step.kernel, target)
         ),
         program.inputs,
         program.outputs,

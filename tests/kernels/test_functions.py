@@ -11,7 +11,7 @@ from taut.kernels.expression import Load, apply
 from taut.kernels.map import Map
 from taut.kernels.target import Target
 from taut.kernels.view import Buffer, Storage, View
-from taut.runtimes.aot.program import Program
+from taut.runtimes.aot.program import Program, Step
 
 _WANTED = {
     "exp": np.exp,
@@ -54,7 +54,7 @@ def test_function_is_right_to_single_precision(op: str, target: Target) -> None:
     x = (np.abs(x) if op in ("log", "sqrt") else x).astype(np.float32)
     given = View.whole(Buffer(Storage.INPUT, "float32", len(x)), x.shape)
     made = View.whole(Buffer(Storage.OUTPUT, "float32", len(x)), x.shape)
-    program = Program((Map(made, apply(op, Load(given))),), (given.buffer,), (made.buffer,))
+    program = Program((Step(Map(made, apply(op, Load(given)))),), (given.buffer,), (made.buffer,))
     (computed,) = run_compiled(program, [x], target)
     with np.errstate(all="ignore"):
         wanted = _WANTED[op](x.astype(np.float64))
@@ -71,5 +71,5 @@ def test_floor_and_ceil_keep_what_is_whole() -> None:
     given = View.whole(Buffer(Storage.INPUT, "float32", len(x)), x.shape)
     for op, wanted in (("floor", np.floor), ("ceil", np.ceil), ("round", np.rint)):
         made = View.whole(Buffer(Storage.OUTPUT, "float32", len(x)), x.shape)
-        program = Program((Map(made, apply(op, Load(given))),), (given.buffer,), (made.buffer,))
+        program = Program((Step(Map(made, apply(op, Load(given)))),), (given.buffer,), (made.buffer,))
         np.testing.assert_array_equal(run_compiled(program, [x])[0], wanted(x))

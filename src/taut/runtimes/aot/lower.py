@@ -33,9 +33,11 @@ def lower(graph: Graph) -> Program:
         lowering.values[value.name] = View.whole(buffer, shape)
     for node in graph:
         lower_node(lowering, node)
+    lowering.node = None
     lowering.finish()
     outputs = tuple(lowering.outputs[value.name] for value in graph.outputs)
-    return Program(tuple(lowering.kernels), tuple(lowering.inputs), outputs)
+    shapes = tuple(lowering.shape(value.name) for value in graph.outputs)
+    return Program(tuple(lowering.steps), tuple(lowering.inputs), outputs, shapes)
 
 
 def _wanted_borders(graph: Graph) -> Mapping[str, Border]:

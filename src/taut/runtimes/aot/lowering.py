@@ -19,6 +19,7 @@ from taut.kernels.base import Kernel
 from taut.kernels.expression import Expression, Literal, Load, loads, number
 from taut.kernels.map import Map
 from taut.kernels.view import Buffer, Storage, View
+from taut.runtimes.aot.program import Step
 
 Border = tuple[tuple[int, int], ...]
 """Zeros before and after the elements, for each axis"""
@@ -45,6 +46,8 @@ class Pending:
     expression: Expression
     shape: tuple[int, ...]
     deferred: Deferred | None = None
+    nodes: tuple[str, ...] = ()
+    """Of the graph, that it computes"""
 
     @property
     def order(self) -> tuple[int, ...]:
@@ -60,7 +63,7 @@ class Lowering:
     """The state of lowering one graph."""
 
     graph: Graph
-    kernels: list[Kernel] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
     values: dict[str, View | Pending] = field(default_factory=dict)
     borders: dict[View, Border] = field(default_factory=dict)
     """Zeros that lie around a view"""
@@ -68,6 +71,16 @@ class Lowering:
     outputs: dict[str, Buffer] = field(default_factory=dict)
     wanted: Mapping[str, Border] = field(default_factory=dict)
     """Borders that readers of a value wish for"""
+    node: Node | None = None
+    """Being lowered"""
+    _absorbed: list[str] = field(default_factory=list)
+    """Pending values that this node took in"""
+
+    def lower(self, node: Node, rule: Callable[[Lowering, Node], None]) -> None:
+        """Lower one node."""
+        self.node = node
+        self._absorbed.clear()
+        rule(self, node)
 
     # What a value is
 
@@ -112,6 +125,7 @@ class Lowering:
         """The value as an expression of a shape, with the kernel that it waits for."""
         value = self.values.get(name)
         if isinstance(value, Pending) and value.shape == tuple(shape):
+            self._absorbed.append(name)
             return value
         return Pending(self.expression(name, shape), tuple(shape))
 
@@ -119,6 +133,8 @@ class Lowering:
 
     def define(self, name: str, value: View | Pending) -> None:
         """Keep a value that nothing else reads pending, compute any other now."""
+        if isinstance(value, Pending):
+            value = replace(value, nodes=self._nodes())
         self.values[name] = value
         is_read_once = len(self.graph.consumers(name)) == 1 and not self.graph.is_output(name)
         if isinstance(value, Pending) and not is_read_once:
@@ -131,13 +147,26 @@ class Lowering:
             self.compute(value, place)
             self.values[name] = place
         else:
-            self.kernels.append(Map(place, Load(self.view(name)), "copy"))
+            self.add(Map(place, Load(self.view(name)), "copy"))
 
     def compute(self, value: Pending, place: View) -> None:
+        """Compute a pending value into a place."""
+        nodes = value.nodes or self._nodes()
         if value.deferred is None:
-            self.kernels.append(Map(place, value.expression))
-        else:
-            self.kernels.extend(value.deferred.make(place, value.expression))
+            self.add(Map(place, value.expression), nodes)
+            return
+        for kernel in value.deferred.make(place, value.expression):
+            self.add(kernel, nodes)
+
+    def add(self, kernel: Kernel, nodes: tuple[str, ...] | None = None) -> None:
+        """Append a kernel; it computes the nodes, by default the present one."""
+        self.steps.append(Step(kernel, self._nodes() if nodes is None else nodes))
+
+    def _nodes(self) -> tuple[str, ...]:
+        """The present node, and those whose values it took in as they were pending."""
+        values = [self.values.get(name) for name in self._absorbed]
+        earlier = [node for value in values if isinstance(value, Pending) for node in value.nodes]
+        return tuple(dict.fromkeys([*earlier, *([self.node.name] if self.node else [])]))
 
     def finish(self) -> None:
         """Put every output where it belongs."""
@@ -171,7 +200,7 @@ class Lowering:
     def ordered(self, view: View, order: Sequence[int] | None = None) -> View:
         """A copy with its axes in an order, by default its own."""
         copy = self.allocate(view.shape, view.dtype, order)
-        self.kernels.append(Map(copy, Load(view), "copy"))
+        self.add(Map(copy, Load(view), "copy"))
         return copy
 
     def reshaped(self, view: View, shape: Sequence[int]) -> View:
@@ -203,7 +232,7 @@ class Lowering:
         whole = whole.transpose(_inverse(order))
         self._fill_border(whole, border, fill)
         inner = [slice(before, before + size) for size, (before, _) in zip(value.shape, border, strict=True)]
-        self.kernels.append(Map(whole.slice(inner), Load(value), "copy"))
+        self.add(Map(whole.slice(inner), Load(value), "copy"))
         return whole
 
     def _fill_border(self, whole: View, border: Border, fill: float = 0.0) -> None:
@@ -214,7 +243,7 @@ class Lowering:
             for slab in (slice(0, before), slice(size - after, size)):
                 if slab.start < slab.stop:
                     place = whole.slice([*inner[:axis], slab, *inner[axis + 1 :]])
-                    self.kernels.append(Map(place, number(fill, whole.dtype), "fill"))
+                    self.add(Map(place, number(fill, whole.dtype), "fill"))
             inner[axis] = slice(before, size - after)
 
     def _settle(self, name: str, value: Pending) -> View:

@@ -19,16 +19,42 @@ from taut.runtimes.aot.memory import ALIGNMENT, MemoryPlan, plan_memory
 
 
 @dataclass(frozen=True)
+class Step:
+    """A kernel, and the nodes of the graph that it computes."""
+
+    kernel: Kernel
+    nodes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Program:
     """What a network became; inputs and outputs in the order in which the C function takes them."""
 
-    kernels: tuple[Kernel, ...]
+    steps: tuple[Step, ...]
     inputs: tuple[Buffer, ...]
     outputs: tuple[Buffer, ...]
+    output_shapes: tuple[tuple[int, ...], ...] = ()
 
     @cached_property
     def memory(self) -> MemoryPlan:
-        return plan_memory(self.kernels)
+        return plan_memory([step.kernel for step in self.steps])
+
+
+_TIMED = """#ifdef TAUT_TIMED
+#include <time.h>
+double taut_seconds[TAUT_TIMED];
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec + 1e-9 * t.tv_nsec;
+}
+#define TAUT_STEP(number, call) { double began = now(); call; taut_seconds[number] = now() - began; }
+#else
+#define TAUT_STEP(number, call) call;
+#endif"""
+"""With TAUT_TIMED, the number of steps, the time of each is kept"""
+
+_RUN = "void taut_run(char *arena, const char *weights, void *const *inputs, void *const *outputs)"
 
 
 @dataclass(frozen=True)
@@ -50,17 +76,18 @@ class Emitter:
         self._places: dict[str, int] = {}
 
     def emit(self) -> Emitted:
-        calls = [self._call(kernel, kernel.code(self._target)) for kernel in self._program.kernels]
+        kernels = [step.kernel for step in self._program.steps]
+        calls = [
+            f"TAUT_STEP({number}, {self._call(kernel, kernel.code(self._target))})"
+            for number, kernel in enumerate(kernels)
+        ]
         functions = [
             f"static void {name}(long begin, long end{''.join(f', {one}' for one in parameters)}) "
             f"{{\n{indented(body)}\n}}"
             for (parameters, body), name in self._functions.items()
         ]
-        run = (
-            "void taut_run(char *arena, const char *weights, void *const *inputs, void *const *outputs) "
-            f"{{\n{indented(chr(10).join(calls))}\n}}"
-        )
-        source = "\n\n".join([f"#define LANES {self._target.lanes}\n{_prelude()}", *functions, run, ""])
+        run = f"{_RUN} {{\n{indented(chr(10).join(calls))}\n}}\n"
+        source = "\n\n".join([f"#define LANES {self._target.lanes}\n{_prelude()}", _TIMED, *functions, run])
         return Emitted(source, bytes(self._weights), self._program.memory.bytes)
 
     def _call(self, kernel: Kernel, code: Code) -> str:
@@ -68,7 +95,7 @@ class Emitter:
             (code.parameters, code.body), f"{kernel.name}_{len(self._functions)}"
         )
         pointers = [self._pointer(argument) for argument in code.arguments]
-        return f"{name}({', '.join(['0', str(code.units), *pointers])});"
+        return f"{name}({', '.join(['0', str(code.units), *pointers])})"
 
     def _pointer(self, argument: View | np.ndarray) -> str:
         if isinstance(argument, np.ndarray):
@@ -120,7 +147,7 @@ def run_plainly(program: Program, inputs: Sequence[np.ndarray]) -> list[np.ndarr
 
     for buffer, array in zip(program.inputs, inputs, strict=True):
         memory[buffer] = np.ascontiguousarray(array).reshape(-1)
-    for kernel in program.kernels:
+    for kernel in (step.kernel for step in program.steps):
         for view, made in zip(kernel.writes, kernel.reference(window), strict=True):
             window(view)[...] = made
     return [flat(buffer) for buffer in program.outputs]

@@ -34,4 +34,4 @@ def lower_node(lowering: Lowering, node: Node) -> None:
     rule = rules().get(node.op) if node.domain in ("", "ai.onnx") else None
     if rule is None:
         raise NotLowered(f"no kernel computes {node.op} {node.name!r}")
-    rule(lowering, node)
+    lowering.lower(node, rule)

@@ -26,7 +26,7 @@ def _gather(lowering: Lowering, node: Node) -> None:
             lowering.define(output, found)
             return
     place = lowering.allocate(lowering.shape(output), view.dtype)
-    lowering.kernels.append(Gather(place, view, lowering.view(node.inputs[1]), axis))
+    lowering.add(Gather(place, view, lowering.view(node.inputs[1]), axis))
     lowering.define(output, place)
 
 
@@ -82,7 +82,7 @@ def _resize(lowering: Lowering, node: Node) -> None:
     apart = place
     for axis in reversed(range(len(shape))):
         apart = apart.split(axis, (view.shape[axis], factors[axis]))
-    lowering.kernels.append(Map(apart, Load(wide), "copy"))
+    lowering.add(Map(apart, Load(wide), "copy"))
     lowering.define(node.outputs[0], place)
 
 

@@ -40,7 +40,7 @@ def _recurrent(lowering: Lowering, node: Node) -> None:
             inner_bias=inner_bias,
             is_backward=_is_backward(node, direction),
         )
-        lowering.kernels.append(kernel)
+        lowering.add(kernel)
     for name, place in made.items():
         lowering.define(name, place)
 
@@ -58,7 +58,7 @@ def _projected(lowering: Lowering, node: Node, direction: int) -> tuple[View, np
         inside = np.concatenate([inside[: 2 * hidden], np.zeros(hidden, np.float32)])
     projected = lowering.allocate((*x.shape[:2], len(w)), "float32")
     epilogue = apply("add", RESULT, Load(weights(outside + inside).broadcast(projected.shape)))
-    lowering.kernels.append(Dense(x, np.ascontiguousarray(w.T), projected, 0, 2, epilogue, "project"))
+    lowering.add(Dense(x, np.ascontiguousarray(w.T), projected, 0, 2, epilogue, "project"))
     return projected, gates_of(r, cell), inner_bias
 
 

@@ -1,4 +1,4 @@
-"""The C compiler of this machine, and what it made before.
+"""Compiling C on this machine, and what was compiled before.
 
 Shared objects are cached by the content of the source, the compiler and the processor's features: machine
 code never leaves the machine that made it. Never -ffast-math: a library linked with it switches on
@@ -9,43 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
 import tempfile
-from functools import cache
 from pathlib import Path
 
 from taut.core.errors import BadInput, EnvironmentFailed
+from taut.devices.compiler import compiler, compiler_version
 from taut.devices.local import local_device
 from taut.kernels.target import Target
 
 FLAGS = ("-std=gnu11", "-O2", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC", "-w")
-NO_COMPILER = "no C compiler was found (cc, gcc, clang)"
 TIME_LIMIT_S = 300.0
-_COMPILERS = ("gcc", "clang", "cc")
-
-
-@cache
-def compiler() -> str | None:
-    """Return the compiler's path; the environment's CC comes first."""
-    wanted = os.environ.get("CC")
-    names = (wanted,) if wanted else _COMPILERS
-    return next((path for name in names if (path := shutil.which(name))), None)
-
-
-@cache
-def compiler_version() -> str:
-    """First line of what the compiler says of itself; empty without one."""
-    if (path := compiler()) is None:
-        return ""
-    done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=30, check=False)
-    return done.stdout.splitlines()[0] if done.stdout else path
 
 
 def cache_folder() -> Path:
-    """Where compiled networks are kept; TAUT_CACHE or the user's cache folder."""
-    base = os.environ.get("TAUT_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "taut" / "compiled"
+    """Where compiled networks are kept: in the user's cache folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "taut" / "compiled"
 
 
 def build(source: str, target: Target, extra: tuple[str, ...] = ()) -> Path:
@@ -55,14 +34,20 @@ def build(source: str, target: Target, extra: tuple[str, ...] = ()) -> Path:
     """
     path = compiler()
     if path is None:
-        raise BadInput("compiling", NO_COMPILER, "install gcc, or use another runtime")
+        raise BadInput(
+            "compiling", "needs a C compiler (gcc, clang or cc)", "install gcc, or use another runtime"
+        )
     flags = (*FLAGS, *target.flags, *extra)
-    identity = "\n".join([compiler_version(), local_device().fingerprint, " ".join(flags), source])
-    folder = cache_folder() / hashlib.sha256(identity.encode()).hexdigest()[:32]
-    library = folder / "net.so"
+    library = cache_folder() / digest_of(source, *flags) / "net.so"
     if not library.exists():
         _compile(path, source, flags, library)
     return library
+
+
+def digest_of(*parts: str) -> str:
+    """A name for what is made of the parts by this compiler on this machine."""
+    identity = "\n".join([compiler_version(), local_device().fingerprint, *parts])
+    return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
 
 def _compile(path: str, source: str, flags: tuple[str, ...], library: Path) -> None:

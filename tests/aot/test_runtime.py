@@ -1,0 +1,112 @@
+"""Our own runtime as a runtime: saved, opened, found again, profiled; and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from programs import needs_compiler
+from tests.runtimes.runtime_nets import conv_graph, image, reference
+
+from taut.core.errors import BadInput
+from taut.core.network import Stage
+from taut.devices.local import local_device
+from taut.graph import Graph, Node, Value
+from taut.runtimes.aot import compiled
+from taut.runtimes.aot.runtime import Aot
+
+STAGE = Stage("aot")
+_TINY = np.float32(1e-40)
+
+
+def _save(folder: Path) -> list[str]:
+    return Aot().save(conv_graph(), STAGE, folder, "main")
+
+
+@needs_compiler
+def test_outputs_equal_onnxruntimes(tmp_path: Path) -> None:
+    session = Aot().open(tmp_path, _save(tmp_path), STAGE, 1)
+    wanted = reference(conv_graph(), image())
+    for name, array in session.run(image()).items():
+        np.testing.assert_allclose(array, wanted[name], atol=1e-5 * np.abs(wanted[name]).max())
+
+
+@needs_compiler
+def test_each_run_gives_arrays_of_its_own(tmp_path: Path) -> None:
+    session = Aot().open(tmp_path, _save(tmp_path), STAGE, 1)
+    first = session.run(image(seed=1))["logits"]
+    kept = first.copy()
+    session.run(image(seed=2))
+    np.testing.assert_array_equal(first, kept)
+
+
+@needs_compiler
+def test_two_sessions_do_not_disturb_each_other(tmp_path: Path) -> None:
+    files = _save(tmp_path)
+    one, other = (Aot().open(tmp_path, files, STAGE, 1) for _ in range(2))
+    wanted = one.run(image(seed=1))["logits"]
+    other.run(image(seed=2))
+    np.testing.assert_array_equal(one.run(image(seed=1))["logits"], wanted)
+
+
+@needs_compiler
+def test_what_was_compiled_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = _save(tmp_path)
+    wanted = Aot().open(tmp_path, files, STAGE, 1).run(image())["logits"]
+    monkeypatch.setattr(compiled, "build", None)
+    np.testing.assert_array_equal(Aot().open(tmp_path, files, STAGE, 1).run(image())["logits"], wanted)
+
+
+@needs_compiler
+def test_loading_leaves_tiny_numbers_alone(tmp_path: Path) -> None:
+    """A library that was linked with -ffast-math would flush them to zero from then on."""
+    assert _TINY * np.float32(1) != 0
+    Aot().open(tmp_path, _save(tmp_path), STAGE, 1).run(image())
+    assert _TINY * np.float32(1) != 0
+
+
+@needs_compiler
+def test_profile_gives_every_computing_node_a_time(tmp_path: Path) -> None:
+    times = Aot().profile(tmp_path, _save(tmp_path), STAGE, 1, [image()] * 5)
+    assert all(time.latency_ms >= 0 and time.runs == 5 for time in times)
+    timed = {node for time in times for node in time.nodes}
+    assert {node.name for node in conv_graph() if node.op == "Conv"} <= timed
+    assert timed <= {node.name for node in conv_graph()}
+
+
+@needs_compiler
+def test_every_node_is_placed(tmp_path: Path) -> None:
+    placed = Aot().open(tmp_path, _save(tmp_path), STAGE, 1).placement()
+    assert [(one.node, one.op) for one in placed] == [(node.name, node.op) for node in conv_graph()]
+
+
+def test_artifact_holds_the_network_alone(tmp_path: Path) -> None:
+    _save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["main.onnx"]
+
+
+def test_network_that_cannot_be_compiled_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    value = Value("x", "float32", (2, 3))
+    graph = Graph(
+        "net", (value,), (Value("y", "int64", (2, 6)),), (Node("nz", "NonZero", ("x",), ("y",)),), {}
+    )
+    with pytest.raises(BadInput, match="NonZero 'nz'"):
+        Aot().save(graph, STAGE, tmp_path, "main")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("stage", [Stage("aot", "bfloat16"), Stage("aot", options={"threads": 2})])
+def test_settings_that_are_not_known_are_refused(stage: Stage, tmp_path: Path) -> None:
+    with pytest.raises(BadInput):
+        Aot().save(conv_graph(), stage, tmp_path, "main")
+
+
+def test_without_a_compiler_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = _save(tmp_path)
+    monkeypatch.setattr("taut.kernels.build.compiler", lambda: None)
+    monkeypatch.setattr("taut.runtimes.aot.runtime.compiler", lambda: None)
+    monkeypatch.setattr(compiled, "digest_of", lambda *_: "never made")
+    with pytest.raises(BadInput, match="another runtime"):
+        Aot().open(tmp_path, files, STAGE, 1)
+    assert Aot().variants(local_device(), 2) == []
