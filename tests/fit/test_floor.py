@@ -35,11 +35,9 @@ _TIMES = st.dictionaries(st.sampled_from("abcd"), st.floats(0.01, 10), min_size=
 
 
 @given(st.lists(st.builds(Profiled, _TIMES, st.floats(0.1, 10)), min_size=1, max_size=4))
-def test_floor_of_networks_with_the_same_nodes_is_below_each(profiled: list[Profiled]) -> None:
-    nodes = set.intersection(*(set(one.times) for one in profiled))
-    same = [Profiled({node: one.times[node] for node in nodes}, one.p50_ms) for one in profiled if nodes]
-    if same:
-        assert floor_of(same, []).total.value <= min(one.p50_ms for one in same) + 1e-9
+def test_floor_is_never_above_a_network_that_was_measured(profiled: list[Profiled]) -> None:
+    """Whatever names the runtimes' kernels have: fused nodes are listed with the node that took them in."""
+    assert floor_of(profiled, []).total.value <= min(one.p50_ms for one in profiled) + 1e-9
 
 
 def test_held_out_error_is_the_median_of_predictions_made_before_measurement() -> None:

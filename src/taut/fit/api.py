@@ -122,7 +122,7 @@ def _write(
         folder=folder,
         outcome=outcome,
         trials=tuple(problem.trials),
-        floor=floor(problem),
+        floor=floor(problem, outcome),
         search_s=search_s,
         main_quality=quality,
         runtime="+".join(dict.fromkeys(saved.stage.runtime for saved in manifest.stages)),

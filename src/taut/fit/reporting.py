@@ -7,6 +7,7 @@ from functools import reduce
 
 from taut.core.budget import Limit
 from taut.core.figures import Figure, Measured, add
+from taut.core.move import Form
 from taut.core.strategy import Trial
 from taut.fit.floor import FloorFigure, Profiled, floor_of
 from taut.fit.folder import RunFolder
@@ -15,6 +16,7 @@ from taut.fit.problem import PROFILED_ITEMS, FitProblem
 from taut.fit.result import verdict_line
 from taut.fit.session import result_folder
 from taut.graph.costs import node_costs
+from taut.measure import p50
 from taut.report.data import (
     BudgetRow,
     Floor,
@@ -38,7 +40,7 @@ MOST_SAMPLES = 400
 def report_data(problem: FitProblem, outcome: Outcome, folder: RunFolder, command: str) -> ReportData:
     """Collect everything that the report shows."""
     quality = main_quality(problem.judge).name
-    floor_figure = floor(problem)
+    floor_figure = floor(problem, outcome)
     manifest = read_manifest(folder.best)
     return ReportData(
         title=problem.network.name,
@@ -58,14 +60,21 @@ def report_data(problem: FitProblem, outcome: Outcome, folder: RunFolder, comman
     )
 
 
-def floor(problem: FitProblem) -> FloorFigure:
-    """The floor from everything that was profiled; the original is, if nothing else was."""
-    original = problem.trials[0]
-    realised = [trial for trial in problem.trials if trial.is_realised]
-    known = [(problem.known_profile(trial.plan), trial.value("p50")) for trial in realised]
-    profiled = [Profiled(times, p50_ms) for times, p50_ms in known if times is not None]
-    fallback = [Profiled(problem.profile(original.plan), original.value("p50"))]
-    return floor_of(profiled or fallback, problem.trials)
+def floor(problem: FitProblem, outcome: Outcome) -> FloorFigure:
+    """The floor from every unpruned network that was profiled, the fastest among them in any case.
+
+    Latencies are ratios times the proof's original, so that a machine that slowed down meanwhile counts alike
+    for all.
+    """
+    whole = [trial for trial in problem.trials if trial.is_realised and not _is_cut(trial)]
+    problem.profile(min(whole, key=lambda trial: trial.value("ratio")).plan)
+    original_ms = p50(outcome.proof.old).value
+    known = [(problem.known_profile(trial.plan), original_ms * trial.value("ratio")) for trial in whole]
+    return floor_of([Profiled(times, ms) for times, ms in known if times is not None], problem.trials)
+
+
+def _is_cut(trial: Trial) -> bool:
+    return any(move.form is Form.MODULE for move in trial.plan.moves)
 
 
 def _budget_row(limit: Limit, problem: FitProblem, outcome: Outcome) -> BudgetRow:
