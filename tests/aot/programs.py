@@ -21,10 +21,14 @@ TARGETS = tuple(dict.fromkeys([PLAIN, *([AVX2] if NATIVE is AVX512 else []), NAT
 needs_compiler = pytest.mark.skipif(compiler() is None, reason="no C compiler on this machine")
 
 
-def run_compiled(program: Program, inputs: Sequence[np.ndarray], target: Target = NATIVE) -> list[np.ndarray]:
+def run_compiled(
+    program: Program, inputs: Sequence[np.ndarray], target: Target = NATIVE, threads: int = 1
+) -> list[np.ndarray]:
     """Compile and run; outputs are flat, and not a number where nothing was written."""
     emitted = emit(program, target)
-    library = Library(build(emitted.source, target), aligned_copy(emitted.weights), emitted.arena_bytes)
+    library = Library(
+        build(emitted.source, target), aligned_copy(emitted.weights), emitted.arena_bytes, threads
+    )
     outputs = [
         np.full(buffer.elements, np.nan if buffer.dtype.startswith("float") else 77).astype(buffer.dtype)
         for buffer in program.outputs

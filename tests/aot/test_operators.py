@@ -116,6 +116,8 @@ def _moves() -> Iterator[Case]:
     yield Case("Gather", [(5, 4), np.array([[0, 2], [1, 3]])])
     yield Case("Gather", [(5, 4), np.array([3, -1, 0])], {"axis": 1})
     yield Case("Gather", [(5, 4, 3), np.array(2)], {"axis": 1})
+    yield Case("GatherND", [(4, 3), np.array([[1], [3]])])
+    yield Case("GatherND", [(4, 5), np.stack(np.meshgrid([1, 2], [0, 2, 4], indexing="ij"), axis=-1)])
     yield Case("ScatterND", [(4, 3), np.array([[1], [2]]), (2, 3)])
     yield Case("Resize", [(1, 3, 4, 5), "", np.array([1, 1, 2, 3], np.float32)])
     yield Case(

@@ -51,6 +51,16 @@ def test_two_sessions_do_not_disturb_each_other(tmp_path: Path) -> None:
 
 
 @needs_compiler
+def test_threads_change_nothing_however_often_they_are_called(tmp_path: Path) -> None:
+    files = _save(tmp_path)
+    alone, helped = (Aot().open(tmp_path, files, STAGE, threads) for threads in (1, 3))
+    for seed in range(200):
+        wanted = alone.run(image(seed=seed))["logits"]
+        np.testing.assert_array_equal(helped.run(image(seed=seed))["logits"], wanted)
+    helped.close()
+
+
+@needs_compiler
 def test_what_was_compiled_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = _save(tmp_path)
     wanted = Aot().open(tmp_path, files, STAGE, 1).run(image())["logits"]
@@ -96,7 +106,10 @@ def test_network_that_cannot_be_compiled_is_refused_before_anything_is_written(t
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("stage", [Stage("aot", "bfloat16"), Stage("aot", options={"threads": 2})])
+@pytest.mark.parametrize(
+    "stage",
+    [Stage("aot", "bfloat16"), Stage("aot", options={"lanes": 2}), Stage("aot", options={"threads": 0})],
+)
 def test_settings_that_are_not_known_are_refused(stage: Stage, tmp_path: Path) -> None:
     with pytest.raises(BadInput):
         Aot().save(conv_graph(), stage, tmp_path, "main")

@@ -171,6 +171,18 @@ def test_units_can_be_computed_apart(family: str) -> None:
         np.testing.assert_array_equal(apart, together_)
 
 
+@needs_compiler
+@pytest.mark.parametrize("family", FAMILIES)
+def test_threads_divide_a_step_without_changing_it(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("taut.runtimes.aot.program.WORTH_DIVIDING", 0)
+    program = together(list(FAMILIES[family]()))
+    inputs = [noise(buffer.elements) for buffer in program.inputs]
+    alone = run_compiled(program, inputs)
+    for _ in range(20):
+        for divided, whole in zip(run_compiled(program, inputs, threads=3), alone, strict=True):
+            np.testing.assert_array_equal(divided, whole)
+
+
 def _units_backwards(kernel: Kernel, target: Target) -> list[int]:
     return list(reversed(range(kernel.code(target).units)))
 

@@ -40,21 +40,36 @@ class Program:
         return plan_memory([step.kernel for step in self.steps])
 
 
-_TIMED = """#ifdef TAUT_TIMED
+_RUN = """#ifdef TAUT_TIMED
 #include <time.h>
-double taut_seconds[TAUT_TIMED];
+double taut_seconds[STEPS];
 static double now(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return t.tv_sec + 1e-9 * t.tv_nsec;
 }
-#define TAUT_STEP(number, call) { double began = now(); call; taut_seconds[number] = now() - began; }
-#else
-#define TAUT_STEP(number, call) call;
-#endif"""
-"""With TAUT_TIMED, the number of steps, the time of each is kept"""
+#endif
 
-_RUN = "void taut_run(char *arena, const char *weights, void *const *inputs, void *const *outputs)"
+void taut_run(struct taut_pool *pool, char *arena, const char *weights, void *const *inputs,
+              void *const *outputs) {
+  const struct taut_call call = {arena, weights, inputs, outputs};
+  taut_begin(pool);
+  for (long number = 0; number < STEPS; number++) {
+#ifdef TAUT_TIMED
+    double began = now();
+#endif
+    if (is_divided[number]) taut_divide(pool, &call, number);
+    else taut_step(&call, number, 0, 1);
+#ifdef TAUT_TIMED
+    taut_seconds[number] = now() - began;
+#endif
+  }
+  taut_end(pool);
+}
+"""
+"""With TAUT_TIMED the time of each step is kept"""
+WORTH_DIVIDING = 30_000
+"""Multiply-adds of a step, below which to hand over a part takes longer than to do it"""
 
 
 @dataclass(frozen=True)
@@ -76,26 +91,44 @@ class Emitter:
         self._places: dict[str, int] = {}
 
     def emit(self) -> Emitted:
-        kernels = [step.kernel for step in self._program.steps]
-        calls = [
-            f"TAUT_STEP({number}, {self._call(kernel, kernel.code(self._target))})"
-            for number, kernel in enumerate(kernels)
+        codes = [(step.kernel, step.kernel.code(self._target)) for step in self._program.steps]
+        cases = [
+            f"case {number}: {self._call(kernel, code)}; break;"
+            for number, (kernel, code) in enumerate(codes)
         ]
         functions = [
-            f"static void {name}(long begin, long end{''.join(f', {one}' for one in parameters)}) "
-            f"{{\n{indented(body)}\n}}"
+            f"static void {name}(long begin, long end, {', '.join(parameters)}) {{\n{indented(body)}\n}}"
             for (parameters, body), name in self._functions.items()
         ]
-        run = f"{_RUN} {{\n{indented(chr(10).join(calls))}\n}}\n"
-        source = "\n\n".join([f"#define LANES {self._target.lanes}\n{_prelude()}", _TIMED, *functions, run])
-        return Emitted(source, bytes(self._weights), self._program.memory.bytes)
+        step = (
+            "static void taut_step(const struct taut_call *call, long number, long part, long parts) {\n"
+            "  char *arena = call->arena;\n  const char *weights = call->weights;\n"
+            "  void *const *inputs = call->inputs, *const *outputs = call->outputs;\n"
+            f"  switch (number) {{\n{indented(indented(chr(10).join(cases)))}\n  }}\n}}"
+        )
+        divided = ", ".join(str(int(self._is_divided(kernel, code))) for kernel, code in codes)
+        lines = [
+            f"#define LANES {self._target.lanes}",
+            f"#define STEPS {len(codes)}",
+            _header("prelude.h"),
+            *functions,
+            _header("pool.h"),
+            step,
+            f"static const char is_divided[STEPS + 1] = {{{divided}}};",
+            _RUN,
+        ]
+        return Emitted("\n\n".join(lines), bytes(self._weights), self._program.memory.bytes)
+
+    @staticmethod
+    def _is_divided(kernel: Kernel, code: Code) -> bool:
+        return code.units > 1 and kernel.multiply_adds > WORTH_DIVIDING
 
     def _call(self, kernel: Kernel, code: Code) -> str:
         name = self._functions.setdefault(
             (code.parameters, code.body), f"{kernel.name}_{len(self._functions)}"
         )
-        pointers = [self._pointer(argument) for argument in code.arguments]
-        return f"{name}({', '.join(['0', str(code.units), *pointers])})"
+        units = [f"{code.units} * part / parts", f"{code.units} * (part + 1) / parts"]
+        return f"{name}({', '.join([*units, *[self._pointer(argument) for argument in code.arguments]])})"
 
     def _pointer(self, argument: View | np.ndarray) -> str:
         if isinstance(argument, np.ndarray):
@@ -154,5 +187,5 @@ def run_plainly(program: Program, inputs: Sequence[np.ndarray]) -> list[np.ndarr
 
 
 @cache
-def _prelude() -> str:
-    return (importlib.resources.files("taut.kernels") / "c" / "prelude.h").read_text(encoding="utf-8")
+def _header(name: str) -> str:
+    return (importlib.resources.files("taut.kernels") / "c" / name).read_text(encoding="utf-8")

@@ -39,21 +39,20 @@ class Aot:
         return version("taut")
 
     def variants(self, device: Device, threads: int) -> Sequence[Stage]:
-        """One: there is nothing to set yet."""
-        del threads
-        return [Stage(self.name)] if device.name == local_device().name and compiler() else []
+        """All threads, and one alone; nothing where there is no compiler."""
+        if device.name != local_device().name or compiler() is None:
+            return []
+        return [Stage(self.name), *([Stage(self.name, options={"threads": 1})] if threads > 1 else [])]
 
     def save(self, graph: Graph, stage: Stage, folder: Path, stem: str) -> list[str]:
         """Write the graph as ONNX once it is known that every node can be compiled."""
-        _refuse_options(stage)
+        threads_of(stage, 1)
         lowered(graph)
         save_onnx(graph, folder / f"{stem}.onnx")
         return [f"{stem}.onnx"]
 
     def open(self, folder: Path, files: Sequence[str], stage: Stage, threads: int) -> _Session:
-        del threads  # one is all that is used
-        _refuse_options(stage)
-        return _Session(Compiled.of(folder / files[0]))
+        return _Session(Compiled.of(folder / files[0]), threads_of(stage, threads))
 
     def script(self, file: str, stage: Stage, threads: int, variable: str) -> StageScript | None:
         del file, stage, threads, variable
@@ -63,9 +62,8 @@ class Aot:
         self, folder: Path, files: Sequence[str], stage: Stage, threads: int, items: Sequence[Arrays]
     ) -> Sequence[NodeTime]:
         """Median time of each kernel over the items, with a clock read between kernels."""
-        del stage, threads
         compiled = Compiled.of(folder / files[0], is_timed=True)
-        session = _Session(compiled)
+        session = _Session(compiled, threads_of(stage, threads))
         seconds = (ctypes.c_double * len(compiled.steps)).in_dll(session.library.handle, "taut_seconds")
         taken = []
         for item in items:
@@ -80,9 +78,9 @@ class Aot:
 class _Session:
     reuses_buffers = False
 
-    def __init__(self, compiled: Compiled) -> None:
+    def __init__(self, compiled: Compiled, threads: int) -> None:
         self._compiled = compiled
-        self.library = Library(compiled.library, compiled.weights, compiled.arena_bytes)
+        self.library = Library(compiled.library, compiled.weights, compiled.arena_bytes, threads)
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
         given = [np.ascontiguousarray(inputs[name]) for name in self._compiled.inputs]
@@ -95,12 +93,16 @@ class _Session:
         return [Placed(name, "aot", "float32", op) for name, op in self._compiled.nodes]
 
     def close(self) -> None:
-        del self.library
+        self.library.close()
 
 
-def _refuse_options(stage: Stage) -> None:
+def threads_of(stage: Stage, threads: int) -> int:
+    """Threads that a stage uses; BadInput for settings that are not known."""
     if stage.precision not in Aot.precisions:
         raise BadInput(f"precision {stage.precision!r}", "aot computes in float32", "use openvino")
-    if stage.options:
-        known = ", ".join(stage.options)
-        raise BadInput(f"aot options {known}", "are not known", "give none")
+    if unknown := sorted(set(stage.options) - {"threads"}):
+        raise BadInput(f"aot option {unknown[0]!r}", "is not known", "one of: threads")
+    wanted = stage.options.get("threads", threads)
+    if not isinstance(wanted, int) or wanted < 1:
+        raise BadInput(f"aot threads {wanted!r}", "is not a number of threads", "give 1 or more")
+    return min(wanted, threads)

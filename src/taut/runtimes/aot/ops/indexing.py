@@ -30,6 +30,15 @@ def _gather(lowering: Lowering, node: Node) -> None:
     lowering.define(output, place)
 
 
+def _gather_nd(lowering: Lowering, node: Node) -> None:
+    """Rows of numbers that follow strides are a view."""
+    indices = lowering.known(node.inputs[1], node)
+    place = _addressed(lowering.view(node.inputs[0]), indices)
+    if place is None or node.attributes.get("batch_dims", 0):
+        raise NotLowered(f"GatherND {node.name!r} reads where no strides lead")
+    lowering.define(node.outputs[0], place)
+
+
 def _scatter_nd(lowering: Lowering, node: Node) -> None:
     """Updates are written where their numbers say; in place where nothing else reads the data."""
     if node.attributes.get("reduction", b"none") not in (b"none", "none"):
@@ -104,6 +113,7 @@ def _repeats(node: Node) -> bool:
 
 RULES: Mapping[str, Callable[[Lowering, Node], None]] = {
     "Gather": _gather,
+    "GatherND": _gather_nd,
     "ScatterND": _scatter_nd,
     "Resize": _resize,
     "Upsample": _resize,
