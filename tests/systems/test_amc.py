@@ -18,7 +18,7 @@ def _never_paused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_smoke_experiment_cuts_times_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("taut.systems.amc.store_folder", lambda: tmp_path / "nets")
     first = experiment(Scale.SMOKE, tmp_path / "work")
-    assert len(first.relations) == 10
+    assert len(first.relations) == 12
     assert [row["share"] for row in first.rows] == [0.5, 0.25]
     for row in first.rows:
         assert row["macs"]["amc"] <= row["share"] * row["macs"]["dense"]
