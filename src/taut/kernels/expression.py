@@ -7,7 +7,7 @@ accumulated) and as what a reduction reads.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -79,7 +79,6 @@ class Operation:
     """C expression over {0}, {1} ..."""
     vector: str | None = None
     """The same over vectors of float, and masks; None where only elements are computed"""
-    needs_libm: bool = False
 
 
 def _both(numpy: Callable[..., Any], pattern: str) -> Operation:
@@ -95,7 +94,7 @@ def _called(numpy: Callable[..., Any], name: str, arity: int = 1) -> Operation:
 
 def _libm(numpy: Callable[..., Any], name: str, arity: int = 1) -> Operation:
     arguments = ", ".join(f"{{{place}}}" for place in range(arity))
-    return Operation(numpy, f"__builtin_{name}({arguments})", needs_libm=True)
+    return Operation(numpy, f"__builtin_{name}({arguments})")
 
 
 def _compared(numpy: Callable[..., Any], sign: str) -> Operation:
@@ -132,7 +131,6 @@ OPERATIONS: Mapping[str, Operation] = {
     "atan": _libm(np.arctan, "atanf"),
     "sinh": _libm(np.sinh, "sinhf"),
     "cosh": _libm(np.cosh, "coshf"),
-    "log1p": _libm(np.log1p, "log1pf"),
     "pow": _libm(np.power, "powf", 2),
     "fmod": _libm(np.fmod, "fmodf", 2),
     "sign": Operation(np.sign, "(({0} > 0) - ({0} < 0))"),
@@ -286,8 +284,3 @@ def c_literal(value: float | int | bool, dtype: str) -> str:
     if math.isinf(kept):
         return f"({'-' if kept < 0 else ''}__builtin_inf{suffix}())"
     return f"({kept.hex()}{suffix})"
-
-
-def shared_shape(shapes: Sequence[Sequence[int]]) -> tuple[int, ...]:
-    """Return the shape that all broadcast to."""
-    return np.broadcast_shapes(*[tuple(shape) for shape in shapes])

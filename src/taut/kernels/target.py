@@ -18,7 +18,6 @@ class Target:
     """Vector registers, among which a kernel divides its accumulators"""
     flags: tuple[str, ...] = ()
     """For gcc and clang"""
-    has_libm: bool = True
 
 
 AVX512 = Target("avx512", 16, 32, ("-march=native", "-mprefer-vector-width=512"))

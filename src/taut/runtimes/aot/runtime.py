@@ -26,8 +26,6 @@ from taut.runtimes.aot.compiled import Compiled, lowered
 from taut.runtimes.aot.library import Library
 from taut.runtimes.base import NodeTime, Placed, StageScript
 
-_MANIFEST, _WEIGHTS = "program.json", "weights.bin"
-
 
 class Aot:
     """Compiles graphs with fixed shapes whose operators all have kernels."""

@@ -250,7 +250,7 @@ RULES: Mapping[str, Callable[[Lowering, Node], None]] = {
     },
     **{name: _activation(build) for name, build in _ACTIVATIONS.items()},
     **{op: _folded(op.lower()) for op in ("Max", "Min")},
-    **{op: _plain(op.lower()) for op in ("And", "Or", "Xor", "Not", "Where", "Sign")},
+    **{op: _plain(op.lower()) for op in ("And", "Or", "Xor", "Not", "Sign")},
     "Sum": _folded("add"),
     "Mean": _mean,
     "LessOrEqual": _plain("less_equal"),
