@@ -183,18 +183,20 @@ class Lowering:
         dtype: str,
         order: Sequence[int] | None = None,
         border: Border | None = None,
+        fill: float = 0.0,
     ) -> View:
-        """Return memory for a value, its axes in an order, within a border of zeros where one is wanted."""
+        """Return memory for a value, its axes in an order, within a border where one is wanted."""
         border = border or ((0, 0),) * len(shape)
         full = [before + size + after for size, (before, after) in zip(shape, border, strict=True)]
         whole = View.whole(Buffer(Storage.ARENA, dtype, math.prod(full)), full)
         if order is not None:
             whole = View.whole(whole.buffer, [full[axis] for axis in order]).transpose(_inverse(order))
         if any(side for pair in border for side in pair):
-            self._fill_border(whole, border)
+            self._fill_border(whole, border, fill)
         inner = [slice(before, before + size) for size, (before, _) in zip(shape, border, strict=True)]
         place = whole.slice(inner)
-        self.borders[place] = border
+        if fill == 0.0:
+            self.borders[place] = border
         return place
 
     def ordered(self, view: View, order: Sequence[int] | None = None) -> View:
@@ -224,18 +226,11 @@ class Lowering:
         )
         if fill == 0.0 and is_there:
             return widened(value, border)
-        full = [before + size + after for size, (before, after) in zip(value.shape, border, strict=True)]
-        order = value.order
-        whole = View.whole(
-            Buffer(Storage.ARENA, value.dtype, math.prod(full)), [full[axis] for axis in order]
-        )
-        whole = whole.transpose(_inverse(order))
-        self._fill_border(whole, border, fill)
-        inner = [slice(before, before + size) for size, (before, _) in zip(value.shape, border, strict=True)]
-        self.add(Map(whole.slice(inner), Load(value), "copy"))
-        return whole
+        place = self.allocate(value.shape, value.dtype, value.order, border, fill)
+        self.add(Map(place, Load(value), "copy"))
+        return widened(place, border)
 
-    def _fill_border(self, whole: View, border: Border, fill: float = 0.0) -> None:
+    def _fill_border(self, whole: View, border: Border, fill: float) -> None:
         """Fill what lies outside, slab by slab; an axis that is done is left out of the next slab."""
         inner = [slice(0, size) for size in whole.shape]
         for axis, (before, after) in enumerate(border):
@@ -281,6 +276,12 @@ def _inverse(order: Sequence[int]) -> list[int]:
 def weights(array: np.ndarray) -> View:
     """A constant as a view."""
     return View.whole(Buffer(Storage.WEIGHTS, str(array.dtype), array.size, content=array), array.shape)
+
+
+def text_of(node: Node, attribute: str, default: str) -> str:
+    """A textual attribute, which may have been read as bytes."""
+    value = node.attributes.get(attribute, default)
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def widened(view: View, border: Border) -> View:

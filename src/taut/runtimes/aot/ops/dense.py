@@ -16,7 +16,7 @@ from taut.kernels.expression import RESULT, Expression, Load, apply, map_views, 
 from taut.kernels.map import Map
 from taut.kernels.reduce import Reduce
 from taut.kernels.view import View
-from taut.runtimes.aot.lowering import Border, Deferred, Lowering, NotLowered, Pending, weights
+from taut.runtimes.aot.lowering import Border, Deferred, Lowering, NotLowered, Pending, text_of, weights
 from taut.runtimes.aot.ops.geometry import Geometry
 
 
@@ -179,8 +179,7 @@ def _conv_transpose(lowering: Lowering, node: Node) -> None:
 
 def _transposed_pads(node: Node, geometry: Geometry, spatial: Sequence[int], out: Sequence[int]) -> list[int]:
     """What is cut off before each axis; automatic padding follows from the sizes."""
-    automatic = node.attributes.get("auto_pad", b"NOTSET")
-    automatic = automatic.decode() if isinstance(automatic, bytes) else automatic
+    automatic = text_of(node, "auto_pad", "NOTSET")
     if "output_shape" not in node.attributes and not automatic.startswith("SAME"):
         return [before for before, _ in geometry.pads]
     extra = node.attributes.get("output_padding") or [0] * len(out)

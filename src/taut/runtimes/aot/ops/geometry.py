@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from taut.graph.ir import Node
 from taut.kernels.view import View
-from taut.runtimes.aot.lowering import Border
+from taut.runtimes.aot.lowering import Border, text_of
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Geometry:
         dilations = tuple(node.attributes.get("dilations") or [1] * rank)
         flat = node.attributes.get("pads") or [0] * (2 * rank)
         pads = [(flat[axis], flat[axis + rank]) for axis in range(rank)]
-        automatic = _text(node.attributes.get("auto_pad", "NOTSET"))
+        automatic = text_of(node, "auto_pad", "NOTSET")
         if automatic.startswith("SAME"):
             pads = [
                 _same(size, made, window, stride, dilation, automatic == "SAME_UPPER")
@@ -58,7 +58,3 @@ class Geometry:
 def _same(size: int, made: int, window: int, stride: int, dilation: int, is_upper: bool) -> tuple[int, int]:
     total = max(0, (made - 1) * stride + (window - 1) * dilation + 1 - size)
     return (total // 2, total - total // 2) if is_upper else (total - total // 2, total // 2)
-
-
-def _text(attribute: str | bytes) -> str:
-    return attribute.decode() if isinstance(attribute, bytes) else attribute

@@ -11,7 +11,7 @@ from taut.kernels.expression import Load
 from taut.kernels.gather import Gather
 from taut.kernels.map import Map
 from taut.kernels.view import View, affine_steps
-from taut.runtimes.aot.lowering import Lowering, NotLowered
+from taut.runtimes.aot.lowering import Lowering, NotLowered, text_of
 
 
 def _gather(lowering: Lowering, node: Node) -> None:
@@ -98,14 +98,10 @@ def _resize(lowering: Lowering, node: Node) -> None:
 def _repeats(node: Node) -> bool:
     """Whether each element is taken so many times: how coordinates are rounded decides."""
 
-    def text(name: str, default: str) -> str:
-        value = node.attributes.get(name, default)
-        return value.decode() if isinstance(value, bytes) else str(value)
-
     if node.op == "Upsample":
         return True
-    transform = text("coordinate_transformation_mode", "half_pixel")
-    rounding = text("nearest_mode", "round_prefer_floor")
+    transform = text_of(node, "coordinate_transformation_mode", "half_pixel")
+    rounding = text_of(node, "nearest_mode", "round_prefer_floor")
     if transform == "asymmetric":
         return rounding == "floor"
     return transform in ("half_pixel", "pytorch_half_pixel") and rounding.startswith("round")

@@ -11,7 +11,7 @@ from taut.kernels.dense import Dense
 from taut.kernels.expression import RESULT, Load, apply
 from taut.kernels.recurrent import Cell, Recurrent, gates_of
 from taut.kernels.view import View
-from taut.runtimes.aot.lowering import Lowering, NotLowered, weights
+from taut.runtimes.aot.lowering import Lowering, NotLowered, text_of, weights
 
 _CELLS = {"GRU": Cell.GRU, "LSTM": Cell.LSTM, "RNN": Cell.TANH}
 _ACTIVATIONS = {"GRU": ["Sigmoid", "Tanh"], "LSTM": ["Sigmoid", "Tanh", "Tanh"], "RNN": ["Tanh"]}
@@ -66,7 +66,9 @@ def _require_plain(lowering: Lowering, node: Node) -> None:
     """Refuse what few networks have: other activations, clipping, lengths, peepholes, the batch first."""
     if node.attributes.get("layout", 0):
         raise NotLowered(f"{node.op} {node.name!r} has the batch first")
-    given = [_text(one) for one in node.attributes.get("activations", [])]
+    given = [
+        one.decode() if isinstance(one, bytes) else one for one in node.attributes.get("activations", [])
+    ]
     usual = _ACTIVATIONS[node.op]
     if given and given != usual * (len(given) // len(usual)):
         raise NotLowered(f"{node.op} {node.name!r} has the activations {given}")
@@ -81,16 +83,12 @@ def _require_plain(lowering: Lowering, node: Node) -> None:
 
 
 def _is_backward(node: Node, direction: int) -> bool:
-    named = _text(node.attributes.get("direction", "forward"))
+    named = text_of(node, "direction", "forward")
     return named == "reverse" or (named == "bidirectional" and direction == 1)
 
 
 def _optional(node: Node, place: int) -> str:
     return node.inputs[place] if len(node.inputs) > place else ""
-
-
-def _text(attribute: str | bytes) -> str:
-    return attribute.decode() if isinstance(attribute, bytes) else attribute
 
 
 RULES: Mapping[str, Callable[[Lowering, Node], None]] = {

@@ -58,11 +58,12 @@ def _reduction(
     combine: str,
     element: Callable[[Expression], Expression] = lambda x: x,
     after: Callable[[Expression, int], Expression] = lambda x, _: x,
+    axes_of: Callable[[Lowering, Node, int], list[int]] = _axes,
 ) -> Callable[[Lowering, Node], None]:
     def rule(lowering: Lowering, node: Node) -> None:
         name, output = node.inputs[0], node.outputs[0]
         x = settled(lowering, name)
-        axes = _axes(lowering, node, len(x.shape))
+        axes = axes_of(lowering, node, len(x.shape))
         if x.expression.dtype != "float32" or not axes or 0 in x.shape:
             raise NotLowered(f"{node.op} {node.name!r} of {x.expression.dtype} over {axes}")
         deferred = reduced(x, axes, combine, element)
@@ -91,16 +92,8 @@ def _mean(x: Expression, count: int) -> Expression:
     return apply("mul", x, number(1 / count))
 
 
-def _global(combine: str, after: Callable[[Expression, int], Expression]) -> Callable[[Lowering, Node], None]:
-    def rule(lowering: Lowering, node: Node) -> None:
-        x = settled(lowering, node.inputs[0])
-        axes = list(range(2, len(x.shape)))
-        count = int(np.prod(x.shape[2:]))
-        deferred = reduced(x, axes, combine, lambda one: one)
-        shape = lowering.shape(node.outputs[0])
-        lowering.define(node.outputs[0], Pending(after(RESULT, count), shape, deferred))
-
-    return rule
+def _spatial(_lowering: Lowering, _node: Node, rank: int) -> list[int]:
+    return list(range(2, rank))
 
 
 def store(lowering: Lowering, pending: Pending) -> Load:
@@ -155,8 +148,8 @@ RULES: Mapping[str, Callable[[Lowering, Node], None]] = {
     "ReduceL1": _reduction("sum", lambda x: apply("abs", x)),
     "ReduceL2": _reduction("sum", _squared, _root),
     "ReduceLogSum": _reduction("sum", after=lambda x, _: apply("log", x)),
-    "GlobalAveragePool": _global("sum", _mean),
-    "GlobalMaxPool": _global("max", lambda x, _: x),
+    "GlobalAveragePool": _reduction("sum", after=_mean, axes_of=_spatial),
+    "GlobalMaxPool": _reduction("max", axes_of=_spatial),
     "Softmax": _softmax,
     "LogSoftmax": _softmax,
 }
