@@ -18,8 +18,11 @@ from taut.kernels.recurrent import Cell, Recurrent
 from taut.kernels.reduce import Reduce
 from taut.kernels.target import Target
 from taut.kernels.view import Buffer, Storage, View
+from taut.runtimes.aot.lowering import weights
 from taut.runtimes.aot.program import Program, Step, run_plainly
 
+_STEP = {"bfloat16": 2**-7, "uint8": 1 / 255, "int8": 1 / 127}
+"""Where sums fall near a tie, rounding may go either way; as a share of the largest result"""
 _random = np.random.default_rng(0)
 
 
@@ -27,16 +30,20 @@ def given(*shape: int, dtype: str = "float32") -> View:
     return View.whole(Buffer(Storage.INPUT, dtype, int(np.prod(shape))), shape)
 
 
-def made(*shape: int) -> View:
-    return View.whole(Buffer(Storage.OUTPUT, "float32", int(np.prod(shape))), shape)
+def made(*shape: int, dtype: str = "float32") -> View:
+    return View.whole(Buffer(Storage.OUTPUT, dtype, int(np.prod(shape))), shape)
 
 
-def noise(*shape: int) -> np.ndarray:
-    return _random.standard_normal(shape).astype(np.float32)
+def noise(*shape: int, dtype: str = "float32") -> np.ndarray:
+    """Numbers of about the size of one; of integers all that there are."""
+    if dtype.endswith("int8"):
+        limits = np.iinfo(dtype)
+        return _random.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+    return _random.standard_normal(shape).astype(dtype)
 
 
 def _biased_relu(n: int, shape: tuple[int, ...]) -> Expression:
-    bias = View.whole(Buffer(Storage.WEIGHTS, "float32", n, content=noise(n)), (n,)).broadcast(shape)
+    bias = weights(noise(n)).broadcast(shape)
     return apply("max", apply("add", RESULT, Load(bias)), number(0))
 
 
@@ -119,12 +126,52 @@ def _gathers() -> Iterator[Kernel]:
     yield Gather(made(2, 3), given(5), indices, 0)
 
 
+def _typed() -> Iterator[Kernel]:
+    """Every type that vectors of float are read from and written to, in whole vectors, parts and strides."""
+    for dtype in ("uint8", "int8", "bfloat16"):
+        x = given(5, 43, dtype=dtype)
+        read = apply("cast", Load(x), dtype="float32")
+        yield Map(made(5, 43), apply("mul", read, number(0.1)))
+        yield Map(made(43, 5, dtype=dtype), Load(x.transpose((1, 0))))
+        wide = apply("mul", Load(given(5, 43)), number(90 if dtype.endswith("int8") else 1))
+        yield Map(made(5, 43, dtype=dtype), wide)
+        yield Map(made(43, 5, dtype=dtype).transpose((1, 0)), wide)
+        yield Map(made(5, 2, dtype=dtype), apply("add", Load(given(5, 2)), number(3)))
+        if dtype.endswith("int8"):
+            yield Map(made(5, 43), apply(f"saturate_{dtype}", wide))
+        apart = x.transpose((1, 0))
+        yield Reduce(made(5), read, (43,), "sum", apply("mul", RESULT, number(0.01)))
+        yield Reduce(made(43, dtype=dtype), apply("cast", Load(apart), dtype="float32"), (5,), "max", RESULT)
+
+
+def _packed() -> Iterator[Kernel]:
+    """Products of bfloat16 pairs and of fours of bytes; sums that no pack divides, and the ends of buffers."""
+    for x_type, w_type in (("bfloat16", "bfloat16"), ("uint8", "int8"), ("uint8", "float32")):
+        for height, width, channels, n, kernel in ((5, 7, 3, 40, 3), (4, 4, 64, 24, 1), (1, 9, 7, 16, 3)):
+            x = given(height + kernel, width + kernel - 1, channels, dtype=x_type)
+            x = x.slice([slice(0, height + kernel - 1)])
+            windows = x.windows(0, height, kernel).windows(1, width, kernel).transpose((0, 1, 3, 4, 2))
+            scale = Load(weights(noise(n)).broadcast((height, width, n)))
+            weight = noise(kernel, kernel, channels, n, dtype=w_type)
+            yield Dense(windows, weight, made(height, width, n), 0, 2, apply("mul", RESULT, scale))
+        weight = noise(2, 5, 20, dtype=w_type)
+        yield Dense(
+            given(2, 4, 5, dtype=x_type).slice([slice(None), slice(0, 3)]), weight, made(2, 3, 20), 1, 1
+        )
+    small = apply("mul", RESULT, number(0.01))
+    yield Dense(
+        given(3, 8, dtype="uint8"), noise(8, 33, dtype="int8"), made(3, 33, dtype="uint8"), 0, 1, small
+    )
+
+
 FAMILIES: dict[str, Callable[[], Iterator[Kernel]]] = {
     "map": _maps,
     "dense": _denses,
     "reduce": _reductions,
     "recurrent": _recurrents,
     "gather": _gathers,
+    "typed": _typed,
+    "packed": _packed,
 }
 
 
@@ -144,10 +191,10 @@ def together(kernels: list[Kernel]) -> Program:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_compiled_kernel_equals_its_reference(family: str, target: Target) -> None:
     program = together(list(FAMILIES[family]()))
-    inputs = [noise(buffer.elements) for buffer in program.inputs]
+    inputs = [noise(buffer.elements, dtype=buffer.dtype) for buffer in program.inputs]
     compiled = run_compiled(program, inputs, target)
     for mine, plain in zip(compiled, run_plainly(program, inputs), strict=True):
-        assert relative_error(mine, plain) < 5e-6
+        assert relative_error(mine, plain) < (5e-6 if mine.dtype == np.float32 else _STEP[str(mine.dtype)])
 
 
 @needs_compiler
@@ -156,7 +203,7 @@ def test_units_can_be_computed_apart(family: str) -> None:
     """Each unit by itself, last first: threads may divide them in any way."""
     target = TARGETS[-1]
     program = together(list(FAMILIES[family]()))
-    inputs = [noise(buffer.elements) for buffer in program.inputs]
+    inputs = [noise(buffer.elements, dtype=buffer.dtype) for buffer in program.inputs]
     single = Program(
         tuple(
             Step(_OneUnit(step.kernel, unit))
@@ -176,7 +223,7 @@ def test_units_can_be_computed_apart(family: str) -> None:
 def test_threads_divide_a_step_without_changing_it(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("taut.runtimes.aot.program.WORTH_DIVIDING", 0)
     program = together(list(FAMILIES[family]()))
-    inputs = [noise(buffer.elements) for buffer in program.inputs]
+    inputs = [noise(buffer.elements, dtype=buffer.dtype) for buffer in program.inputs]
     alone = run_compiled(program, inputs)
     for _ in range(20):
         for divided, whole in zip(run_compiled(program, inputs, threads=3), alone, strict=True):

@@ -6,6 +6,9 @@ over batch axes b, pixels p and what is summed r (kernel rows, columns, channels
 view, so padding, dilation and layout are its own affair. Lanes run over n: a tile of pixels times vectors of
 n is kept in registers while each weight vector is multiplied by one element of each pixel (Georganas et al.,
 arXiv 1808.05567, whose blocks of channels these are; our weights are packed by tile, the input is not).
+
+Weights decide the arithmetic: float32 takes in one summed element at a time, bfloat16 pairs of them into a
+float32 sum, int8 four of them, times uint8, into an int32 sum, which the epilogue gets as float.
 """
 
 from __future__ import annotations
@@ -17,10 +20,10 @@ from functools import cached_property, partial
 
 import numpy as np
 
+from taut.kernels.access import element_load, vector_load, vector_store
 from taut.kernels.base import Code, Read
-from taut.kernels.expression import RESULT, Expression, Writer, evaluate, loads
+from taut.kernels.expression import C_TYPES, RESULT, Expression, Writer, evaluate, loads, stored
 from taut.kernels.loops import Axis, indented, index, loop, nest, pointer
-from taut.kernels.map import vector_load, vector_store
 from taut.kernels.target import Target
 from taut.kernels.view import Buffer, Storage, View, row_major
 
@@ -29,6 +32,27 @@ _Part = tuple[int, int, int, int]
 _LATENCY = 4
 """Multiply-adds in flight that keep a unit busy"""
 _MOST_VECTORS = 8
+
+
+@dataclass(frozen=True)
+class Dot:
+    """How a vector of sums takes in summed elements, several at once where they lie side by side."""
+
+    x: str | None
+    """Type that the input must have; None: any, read element by element"""
+    pack: int
+    sums: str
+    """C type of a vector of sums"""
+    product: str
+    """C that adds to the sums {s} the products of x {x} and weights {w}"""
+
+
+DOTS = {
+    "float32": Dot(None, 1, "vf", "{s} + {x} * {w}"),
+    "bfloat16": Dot("bfloat16", 2, "vf", "taut_dot_bfloat16({s}, {x}, {w})"),
+    "int8": Dot("uint8", 4, "vi", "taut_dot_uint8({s}, {x}, {w})"),
+}
+"""By the type of the weights"""
 
 
 @dataclass(frozen=True)
@@ -43,7 +67,11 @@ class Tile:
 
 @dataclass(frozen=True)
 class Dense:
-    """x is (batch, pixels, summed), weights (batch, summed, n), out and the epilogue (batch, pixels, n)."""
+    """x is (batch, pixels, summed), weights (batch, summed, n), out and the epilogue (batch, pixels, n).
+
+    Where elements are taken in by packs, the last summed axis must have stride 1 in x (``is_packable``), and
+    up to a pack may be read beyond its end, times weights of zero.
+    """
 
     x: View
     weights: View | np.ndarray
@@ -66,6 +94,10 @@ class Dense:
     @property
     def multiply_adds(self) -> int:
         return math.prod(self.x.shape) * self._n
+
+    @property
+    def dot(self) -> Dot:
+        return DOTS[str(self.weights.dtype)]
 
     @property
     def _n(self) -> int:
@@ -109,9 +141,8 @@ class Dense:
             for pixels in range(1, min(self._pixels[-1].size, target.registers) + 1):
                 # Besides the sums, the weights and one element of x are held.
                 if pixels * vectors + vectors + 1 <= target.registers:
-                    chains = min(
-                        max(1, -(-_LATENCY // (pixels * vectors))), max(1, self._summed[-1].size // 4)
-                    )
+                    steps = -(-self._summed[-1].size // self.dot.pack)
+                    chains = min(max(1, -(-_LATENCY // (pixels * vectors))), max(1, steps // 4))
                     yield Tile(pixels, vectors, chains)
 
     def _cycles(self, tile: Tile, target: Target) -> float:
@@ -140,28 +171,38 @@ class Dense:
         writer = _TileWriter(self, self.tile(target), target)
         outputs = self._outputs
         weights = self.weights if isinstance(self.weights, View) else self._packed(target)
-        parameters = [pointer(self.x, "x"), "const float *w"]
+        parameters = [pointer(self.x, "x"), f"const {C_TYPES[str(self.weights.dtype)]} *w"]
         parameters += [pointer(view, f"p{i}", is_written=i == 0) for i, view in enumerate(outputs)]
         return Code(tuple(parameters), (self.x, weights, *outputs), writer.body(), self._outermost(target)[1])
 
     def _packed(self, target: Target) -> np.ndarray:
-        """Weights by batch, block of n, what is summed, n in the block; the last is filled with zeros."""
+        """Weights by batch, block of n, what is summed by packs, n in the block, place in the pack.
+
+        The last block and the last pack of each run are filled with zeros.
+        """
         assert isinstance(self.weights, np.ndarray)
         block = self.tile(target).vectors * target.lanes
-        blocks = -(-self._n // block)
         batch = self.weights.shape[: self.batch_axes]
-        flat = self.weights.reshape(*batch, -1, self._n)
-        filled = np.zeros((*batch, flat.shape[-2], blocks * block), np.float32)
-        filled[..., : self._n] = flat
-        split = filled.reshape(*batch, flat.shape[-2], blocks, block)
-        return np.ascontiguousarray(np.moveaxis(split, -2, -3))
+        outer, run, pack = self._runs, self._summed[-1].size, self.dot.pack
+        runs = self.weights.reshape(*batch, outer, run, self._n)
+        fill = [(0, 0)] * (len(batch) + 1) + [(0, -run % pack), (0, -self._n % block)]
+        split = np.pad(runs, fill).reshape(*batch, outer, -(-run // pack), pack, -(-self._n // block), block)
+        first = len(batch)
+        axes = (*range(first), first + 3, first, first + 1, first + 4, first + 2)
+        return np.ascontiguousarray(split.transpose(axes))
+
+    @property
+    def _runs(self) -> int:
+        """How often the last summed axis is run through."""
+        return math.prod(axis.size for axis in self._summed[:-1])
 
     def reference(self, read: Read) -> tuple[np.ndarray, ...]:
         weights = read(self.weights) if isinstance(self.weights, View) else self.weights
         batch, pixels = self.out.shape[: self.batch_axes], self.out.shape[self.batch_axes : -1]
         x = read(self.x).astype(np.float64).reshape(*batch, math.prod(pixels), -1)
         summed = x @ weights.astype(np.float64).reshape(*batch, x.shape[-1], self._n)
-        return (evaluate(self.epilogue, read, summed.reshape(self.out.shape)).astype(np.float32),)
+        made = evaluate(self.epilogue, read, summed.reshape(self.out.shape).astype(np.float32))
+        return (stored(made, self.out.dtype),)
 
 
 class _TileWriter:
@@ -173,7 +214,8 @@ class _TileWriter:
         self.block = tile.vectors * self.lanes
         self.vectors = -(-kernel._n // self.lanes)
         self.is_packed = isinstance(kernel.weights, np.ndarray)
-        self.summed = math.prod(axis.size for axis in kernel._summed)
+        self.dot = kernel.dot
+        self.steps = -(-kernel._summed[-1].size // self.dot.pack)
         self.split = kernel._outermost(target)[0]
 
     def body(self) -> str:
@@ -228,7 +270,7 @@ class _TileWriter:
         lines = [self._input(), self._weights()]
         for chain in range(self.tile.chains):
             names = [f"{self._sum(p, v, chain)} = {{0}}" for p in range(pixels) for v in range(vectors)]
-            lines.append(f"vf {', '.join(names)};")
+            lines.append(f"{self.dot.sums} {', '.join(names)};")
         lines.append(self._sums(pixels, vectors, last))
         for chain in range(1, self.tile.chains):
             lines += [
@@ -247,60 +289,76 @@ class _TileWriter:
         pixels = self.kernel._pixels
         terms += [(f"y{i}", axis.strides[0]) for i, axis in enumerate(pixels[:-1])]
         terms.append(("tile", self.tile.pixels * pixels[-1].strides[0]))
-        return f"const float *restrict xt = x + {index(terms)};"
+        return f"const {C_TYPES[self.kernel.x.dtype]} *restrict xt = x + {index(terms)};"
 
     def _weights(self) -> str:
         """Packed blocks follow one another; of a view a block is so many columns."""
+        c_type = C_TYPES[str(self.kernel.weights.dtype)]
         if self.is_packed:
             blocks = -(-self.vectors // self.tile.vectors)
-            unit = self.summed * self.block
+            unit = self.kernel._runs * self.steps * self.dot.pack * self.block
             batch = row_major([axis.size for axis in self.kernel._batches])
             terms = [(f"b{i}", stride * blocks * unit) for i, stride in enumerate(batch)]
-            return f"const float *restrict wt = w + {index([*terms, ('block', unit)])};"
+            return f"const {c_type} *restrict wt = w + {index([*terms, ('block', unit)])};"
         terms = [(f"b{i}", axis.strides[0]) for i, axis in enumerate(self.kernel._batches)]
-        return f"const float *restrict wt = w + {index([*terms, ('block', self.block)])};"
+        return f"const {c_type} *restrict wt = w + {index([*terms, ('block', self.block)])};"
 
     def _sums(self, pixels: int, vectors: int, last: int) -> str:
         axes = self.kernel._summed
         strides = self._weight_strides()
-        chains, inner = self.tile.chains, axes[-1].size
+        chains, steps = self.tile.chains, self.steps
         x_terms = [(f"r{i}", axis.strides[1]) for i, axis in enumerate(axes[:-1])]
         w_terms = [(f"r{i}", stride) for i, stride in enumerate(strides[:-1])]
-        head = f"const float *xr = xt + {index(x_terms)}, *wr = wt + {index(w_terms)};"
-        whole = inner - inner % chains
+        head = f"const typeof(*x) *xr = xt + {index(x_terms)};\nconst typeof(*w) *wr = wt + {index(w_terms)};"
+        whole = steps - steps % chains
         counts = [*[self.lanes] * (vectors - 1), last]
         step = partial(self._step, pixels, counts, strides=(axes[-1].strides[1], strides[-1]))
         text = loop("k", whole, "\n".join(step(chain) for chain in range(chains)), step=chains)
-        if whole < inner:
-            text += "\n" + loop("k", inner, step(0), start=str(whole))
+        if whole < steps:
+            text += "\n" + loop("k", steps, step(0), start=str(whole))
         text = f"{head}\n{text}"
         for place, axis in reversed(list(enumerate(axes[:-1]))):
             text = loop(f"r{place}", axis.size, text)
         return text if len(axes) > 1 else f"{{\n{indented(text)}\n}}"
 
     def _weight_strides(self) -> tuple[int, ...]:
+        """How far the weights go on: for each outer summed axis an element, for the last one a step."""
+        axes = self.kernel._summed
         if not self.is_packed:
-            return tuple(axis.strides[0] for axis in self.kernel._summed)
-        return tuple(self.block * stride for stride in row_major([a.size for a in self.kernel._summed]))
+            return tuple(axis.strides[0] for axis in axes)
+        step = self.dot.pack * self.block
+        return tuple(step * stride for stride in row_major([*[axis.size for axis in axes[:-1]], self.steps]))
 
     def _step(self, pixels: int, counts: Sequence[int], chain: int, strides: tuple[int, int]) -> str:
-        """One summed element: its weights times one element of each pixel."""
+        """One element or pack: its weights times those of each pixel."""
         x_stride, w_stride = strides
         offset = f"(k + {chain})" if chain else "k"
         lines = [
-            f"const vf w{v} = {self._weight(f'{offset} * {w_stride} + {v * self.lanes}', count)};"
+            f"const {self.dot.sums if self.dot.pack == 1 else 'vi'} w{v} = "
+            f"{self._weight(f'{offset} * {w_stride} + {v * self.dot.pack * self.lanes}', count)};"
             for v, count in enumerate(counts)
         ]
         pixel_stride = self.kernel._pixels[-1].strides[0]
         for p in range(pixels):
-            element = f"xr[{offset} * {x_stride} + {p * pixel_stride}]"
-            products = " ".join(f"{self._sum(p, v, chain)} += e * w{v};" for v in range(len(counts)))
-            lines.append(f"{{ const float e = {element}; {products} }}")
+            place = f"{offset} * {x_stride * self.dot.pack} + {p * pixel_stride}"
+            sums = [self._sum(p, v, chain) for v in range(len(counts))]
+            products = [
+                f"{s} = {self.dot.product.format(s=s, x='e', w=f'w{v}')};" for v, s in enumerate(sums)
+            ]
+            lines.append(f"{{ {self._element(place)} {' '.join(products)} }}")
         return "{\n" + indented("\n".join(lines)) + "\n}"
+
+    def _element(self, place: str) -> str:
+        if self.dot.pack > 1:
+            return f"const vi e = taut_splat_pack(xr + {place});"
+        return f"const float e = {element_load(self.kernel.x, 'xr', place)};"
 
     def _weight(self, place: str, count: int) -> str:
         """Packed weights are filled up, those of a view must not be read beyond its end."""
-        return vector_load("wr", place, 1, self.lanes, self.lanes if self.is_packed else count)
+        if self.dot.pack > 1:
+            return f"taut_load_pack(wr + {place})"
+        count = self.lanes if self.is_packed else count
+        return vector_load(_unpacked(self.kernel.weights), "wr", place, 1, self.lanes, count)
 
     def _stored(self, pixel: int, vector: int, count: int) -> str:
         """The epilogue of one vector."""
@@ -317,27 +375,35 @@ class _TileWriter:
             terms.append(("block", self.block * n))
             return index(terms, pixel * stride + vector * self.lanes * n)
 
-        writer = Writer(
-            lambda view: vector_load(
-                f"p{outputs.index(view)}", place(view), view.strides[-1], self.lanes, count
-            ),
-            self._sum(pixel, vector, 0),
-            by_vector=True,
-        )
+        def load(view: View) -> str:
+            base, stride = f"p{outputs.index(view)}", view.strides[-1]
+            return vector_load(view, base, place(view), stride, self.lanes, count)
+
+        result = self._sum(pixel, vector, 0)
+        if self.dot.sums == "vi":
+            result = f"__builtin_convertvector({result}, vf)"
+        writer = Writer(load, f"({result})", by_vector=True)
         value = writer.write(self.kernel.epilogue)
-        lines = [*writer.lines]
-        if (stride := self.kernel.out.strides[-1]) == 1 or self.kernel._n == 1:
-            lines.append(vector_store("p0", place(self.kernel.out), value, self.lanes, count))
-        else:
-            lines.append(f"taut_scatter(p0 + {place(self.kernel.out)}, {value}, {stride}, {count});")
-        return "{ " + " ".join(lines) + " }"
+        out = self.kernel.out
+        store = vector_store(out, "p0", place(out), value, out.strides[-1], self.lanes, count)
+        return "{ " + " ".join([*writer.lines, store]) + " }"
+
+
+def is_packable(x: View, summed_axes: int) -> bool:
+    """Whether the last summed axis of x, which is not of size one, lies without gaps."""
+    strides = [
+        stride
+        for size, stride in zip(x.shape[-summed_axes:], x.strides[-summed_axes:], strict=True)
+        if size != 1
+    ]
+    return not strides or strides[-1] == 1
 
 
 def _unpacked(weights: View | np.ndarray) -> View:
     """A view of the weights as they are given."""
     if isinstance(weights, View):
         return weights
-    return View.whole(Buffer(Storage.WEIGHTS, "float32", weights.size), weights.shape)
+    return View.whole(Buffer(Storage.WEIGHTS, str(weights.dtype), weights.size), weights.shape)
 
 
 def _parts(size: int, step: int) -> Sequence[tuple[int, int]]:

@@ -28,7 +28,10 @@ C_TYPES = {
     "int64": "long long",
     "uint64": "unsigned long long",
     "bool": "unsigned char",
+    "bfloat16": "unsigned short",
 }
+LANE_TYPES = ("float32", "bfloat16", "uint8", "int8")
+"""Types of memory that vectors of float are loaded from and stored to. bfloat16 exists in memory only"""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class Load:
 
     @property
     def dtype(self) -> str:
-        return self.view.dtype
+        """What arithmetic is done in: bfloat16 is widened as it is read."""
+        return "float32" if self.view.dtype == "bfloat16" else self.view.dtype
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,9 @@ OPERATIONS: Mapping[str, Operation] = {
     "isnan": Operation(np.isnan, "({0} != {0})", "({0} != {0})"),
     "isinf": Operation(np.isinf, "(__builtin_isinf({0}) != 0)"),
     "where": Operation(np.where, "({0} ? {1} : {2})", "taut_select_v({0}, {1}, {2})"),
-    "cast": Operation(lambda x: x, "{0}"),
+    "cast": Operation(lambda x: x, "{0}", "{0}"),
+    "saturate_uint8": _called(lambda x: np.clip(np.rint(x), 0, 255), "saturate_uint8"),
+    "saturate_int8": _called(lambda x: np.clip(np.rint(x), -128, 127), "saturate_int8"),
     "nonzero": Operation(lambda x: x != 0, "({0} != 0)"),
 }
 _YIELD_MASKS = {
@@ -202,7 +208,7 @@ def with_result(expression: Expression, result: Expression) -> Expression:
 def evaluate(expression: Expression, read: Callable[[View], np.ndarray], result: Any = None) -> np.ndarray:
     """Compute an expression by numpy: the plain reference of every kernel that contains it."""
     if isinstance(expression, Load):
-        return read(expression.view)
+        return read(expression.view).astype(expression.dtype, copy=False)
     if isinstance(expression, Literal):
         return np.asarray(expression.value, expression.dtype)
     if isinstance(expression, Result):
@@ -212,13 +218,27 @@ def evaluate(expression: Expression, read: Callable[[View], np.ndarray], result:
         return np.asarray(OPERATIONS[expression.op].numpy(*arguments)).astype(expression.dtype)
 
 
+def stored(array: np.ndarray, dtype: str) -> np.ndarray:
+    """What memory of a type holds of numbers: floats are rounded to 8-bit integers and saturate there."""
+    if array.dtype.kind == "f" and dtype in ("uint8", "int8"):
+        array = OPERATIONS[f"saturate_{dtype}"].numpy(array)
+    return array.astype(dtype)
+
+
 def is_vector(expression: Expression) -> bool:
     """Whether it can be computed by vectors of float: floats throughout, masks only in between."""
     if not isinstance(expression, Apply):
         return expression.dtype == "float32"
+    if expression.op == "cast":
+        return expression.dtype == "float32" and _is_lane(expression.arguments[0])
     if OPERATIONS[expression.op].vector is None or expression.dtype not in ("float32", MASK):
         return False
     return all(is_vector(one) or _is_inner_mask(one) for one in expression.arguments)
+
+
+def _is_lane(expression: Expression) -> bool:
+    """Whether a vector of it is one of float already."""
+    return is_vector(expression) or (isinstance(expression, Load) and expression.dtype in LANE_TYPES)
 
 
 def _is_inner_mask(expression: Expression) -> bool:
@@ -268,6 +288,7 @@ class Writer:
         return name
 
     def _type(self, expression: Load | Apply) -> str:
+        """Vectors of a lane type are those of float."""
         if self._by_vector:
             return "vi" if expression.dtype == MASK else "vf"
         return C_TYPES[expression.dtype]

@@ -8,8 +8,18 @@ from functools import cached_property
 
 import numpy as np
 
+from taut.kernels.access import element_load, element_store, vector_load, vector_store
 from taut.kernels.base import Code, Read
-from taut.kernels.expression import Expression, Writer, evaluate, is_vector, loads, operations
+from taut.kernels.expression import (
+    LANE_TYPES,
+    Expression,
+    Writer,
+    evaluate,
+    is_vector,
+    loads,
+    operations,
+    stored,
+)
 from taut.kernels.loops import Axis, indented, index, loop, nest, pointer
 from taut.kernels.target import Target
 from taut.kernels.view import View
@@ -49,7 +59,7 @@ class Map:
     def _runs_by_vector(self) -> bool:
         inner = self._axes[-1]
         is_dense = inner.strides[0] == 1 and inner.size >= _FEWEST_LANES
-        return is_dense and self.out.dtype == "float32" and is_vector(self.expression)
+        return is_dense and self.out.dtype in LANE_TYPES and is_vector(self.expression)
 
     def _units(self, target: Target) -> int:
         if len(self._axes) > 1:
@@ -74,9 +84,13 @@ class Map:
         return index([*terms, (inner, self._axes[-1].strides[which])])
 
     def _by_element(self) -> str:
-        writer = Writer(lambda view: f"p{self._views.index(view)}[{self._place(view, 'e')}]", by_vector=False)
+        def load(view: View) -> str:
+            return element_load(view, f"p{self._views.index(view)}", self._place(view, "e"))
+
+        writer = Writer(load, by_vector=False)
         value = writer.write(self.expression)
-        lines = [*writer.lines, f"p0[{self._place(self.out, 'e')}] = {value};"]
+        place = self._place(self.out, "e")
+        lines = [*writer.lines, element_store(self.out, "p0", place, value, self.expression)]
         start, end = ("begin", "end") if len(self._axes) == 1 else ("0", str(self._axes[-1].size))
         return f"for (long e = {start}; e < {end}; e++) {{\n{indented(chr(10).join(lines))}\n}}"
 
@@ -101,29 +115,13 @@ class Map:
 
         def load(view: View) -> str:
             which = self._views.index(view)
-            return vector_load(
-                f"p{which}", self._place(view, "e"), self._axes[-1].strides[which], lanes, count
-            )
+            stride = self._axes[-1].strides[which]
+            return vector_load(view, f"p{which}", self._place(view, "e"), stride, lanes, count)
 
         writer = Writer(load, by_vector=True)
         value = writer.write(self.expression)
-        return "\n".join([*writer.lines, vector_store("p0", self._place(self.out, "e"), value, lanes, count)])
+        store = vector_store(self.out, "p0", self._place(self.out, "e"), value, 1, lanes, count)
+        return "\n".join([*writer.lines, store])
 
     def reference(self, read: Read) -> tuple[np.ndarray, ...]:
-        return (np.broadcast_to(evaluate(self.expression, read), self.out.shape).astype(self.out.dtype),)
-
-
-def vector_load(base: str, place: str, stride: int, lanes: int, count: int) -> str:
-    """Return C for ``count`` elements of a vector, at one stride."""
-    if stride == 0:
-        return f"taut_splat({base}[{place}])"
-    if stride != 1:
-        return f"taut_gather({base} + {place}, {stride}, {count})"
-    return f"taut_load({base} + {place})" if count == lanes else f"taut_load_part({base} + {place}, {count})"
-
-
-def vector_store(base: str, place: str, value: str, lanes: int, count: int) -> str:
-    """Return a C statement that stores ``count`` neighbouring elements."""
-    if count == lanes:
-        return f"taut_store({base} + {place}, {value});"
-    return f"taut_store_part({base} + {place}, {value}, {count});"
+        return (stored(np.broadcast_to(evaluate(self.expression, read), self.out.shape), self.out.dtype),)

@@ -14,9 +14,9 @@ from functools import cached_property
 
 import numpy as np
 
+from taut.kernels.access import vector_load
 from taut.kernels.base import Code, Read
 from taut.kernels.loops import indented, index, loop, pointer
-from taut.kernels.map import vector_load, vector_store
 from taut.kernels.target import Target
 from taut.kernels.view import View
 
@@ -221,7 +221,7 @@ class _RecurrentWriter:
         count = min(self.lanes, kernel.hidden - vector * self.lanes)
         unit = gate * kernel.hidden + vector * self.lanes
         place = index([("t", view.strides[0]), ("b", view.strides[1])], unit * view.strides[2])
-        return vector_load("x", place, view.strides[2], self.lanes, count)
+        return vector_load(view, "x", place, view.strides[2], self.lanes, count)
 
     def _sum(self, gate: int, vector: int) -> str:
         return f"{self._x(gate, vector)} + g{gate}_{vector}_0"
@@ -230,7 +230,7 @@ class _RecurrentWriter:
         return f"taut_load({array} + {vector * self.lanes})"
 
     def _kept(self, array: str, vector: int, value: str) -> str:
-        return vector_store(array, str(vector * self.lanes), value, self.lanes, self.lanes)
+        return f"taut_store({array} + {vector * self.lanes}, {value});"
 
     def _gru(self, v: int) -> str:
         new = f"(1.0f - z) * n + z * {self._at('h', v)}"

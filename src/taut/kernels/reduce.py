@@ -16,9 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from taut.kernels.access import element_load, element_store, vector_load, vector_store
 from taut.kernels.base import Code, Read
 from taut.kernels.expression import (
     C_TYPES,
+    LANE_TYPES,
     Expression,
     Writer,
     c_literal,
@@ -26,9 +28,9 @@ from taut.kernels.expression import (
     is_vector,
     loads,
     operations,
+    stored,
 )
 from taut.kernels.loops import Axis, indented, index, loop, nest, pointer
-from taut.kernels.map import vector_load, vector_store
 from taut.kernels.target import Target
 from taut.kernels.view import View
 
@@ -103,8 +105,7 @@ class Reduce:
     @cached_property
     def _lanes_over(self) -> str:
         """``kept``, ``summed`` or nothing: by element."""
-        dtypes = {view.dtype for view in (*self._inner, *self._outer)}
-        if dtypes != {"float32"} or not (is_vector(self.expression) and is_vector(self.epilogue)):
+        if self.out.dtype not in LANE_TYPES or not (is_vector(self.expression) and is_vector(self.epilogue)):
             return ""
         kept, summed = self._kept[-1], self._summed[-1]
         inner = kept.strides[len(self._outer) :]
@@ -126,7 +127,7 @@ class Reduce:
         wide = elements.astype(np.float64) if elements.dtype == np.float32 else elements
         axes = tuple(range(len(self.out.shape), len(shape)))
         combined = COMBINES[self.combine].numpy(wide, axis=axes)
-        return (evaluate(self.epilogue, read, combined).astype(self.out.dtype),)
+        return (stored(evaluate(self.epilogue, read, combined), self.out.dtype),)
 
 
 class _ReduceWriter:
@@ -238,13 +239,13 @@ class _ReduceWriter:
         terms.append((inner if inner.isidentifier() else f"({inner})", self.summed[last].strides[which]))
         position = index(terms)
         if not self.by:
-            return f"q{which}[{position}]"
+            return element_load(view, f"q{which}", position)
         stride = (
             self.kept[-1].strides[self.outers + which]
             if self.by == "kept"
             else self.summed[last].strides[which]
         )
-        return vector_load(f"q{which}", position, stride, self.lanes, count)
+        return vector_load(view, f"q{which}", position, stride, self.lanes, count)
 
     def _kept_terms(self, which: int, place: dict[int, str], lane: str) -> list[tuple[str, int]]:
         terms = []
@@ -263,19 +264,25 @@ class _ReduceWriter:
             stride = {view: self.kept[-1].strides[which] for which, view in enumerate(outer)}
             writer = Writer(
                 lambda view: vector_load(
-                    f"p{outer.index(view)}", position(view), stride[view], self.lanes, count
+                    view, f"p{outer.index(view)}", position(view), stride[view], self.lanes, count
                 ),
                 f"s{number}",
                 by_vector=True,
             )
             value = writer.write(self.kernel.epilogue)
-            store = vector_store("p0", position(self.kernel.out), value, self.lanes, count)
+            store = vector_store(
+                self.kernel.out, "p0", position(self.kernel.out), value, 1, self.lanes, count
+            )
             return "{ " + " ".join([*writer.lines, store]) + " }"
         result = f"s{number}"
         lines = []
         if self.by == "summed":
             result = f"z{number}"
             lines.append(f"const float {result} = {self.combine.across}(s{number});")
-        writer = Writer(lambda view: f"p{outer.index(view)}[{position(view)}]", result, by_vector=False)
+        writer = Writer(
+            lambda view: element_load(view, f"p{outer.index(view)}", position(view)), result, by_vector=False
+        )
         value = writer.write(self.kernel.epilogue)
-        return "{ " + " ".join([*lines, *writer.lines, f"p0[{position(self.kernel.out)}] = {value};"]) + " }"
+        out = self.kernel.out
+        store = element_store(out, "p0", position(out), value, self.kernel.epilogue)
+        return "{ " + " ".join([*lines, *writer.lines, store]) + " }"

@@ -52,6 +52,169 @@ INLINE void taut_scatter(float *x, vf v, long stride, int n) {
     if (i < n) x[i * stride] = v[i];
 }
 
+/* bfloat16 is the upper half of a float. */
+INLINE float taut_float_bfloat16(unsigned short x) {
+  union { uint32_t i; float f; } u = {(uint32_t)x << 16};
+  return u.f;
+}
+INLINE unsigned short taut_bfloat16(float x) {
+  union { float f; uint32_t i; } u = {x};
+  return x != x ? 0x7fc0 : (u.i + 0x7fff + (u.i >> 16 & 1)) >> 16;
+}
+INLINE float taut_float_uint8(unsigned char x) { return x; }
+INLINE float taut_float_int8(signed char x) { return x; }
+INLINE float taut_saturate_uint8(float x) {
+  x = __builtin_rintf(x);
+  return !(x > 0) ? 0 : x > 255 ? 255 : x;
+}
+INLINE float taut_saturate_int8(float x) {
+  x = __builtin_rintf(x);
+  return !(x > -128) ? -128 : x > 127 ? 127 : x;
+}
+INLINE unsigned char taut_uint8(float x) { return taut_saturate_uint8(x); }
+INLINE signed char taut_int8(float x) { return taut_saturate_int8(x); }
+
+INLINE vf taut_max_v(vf a, vf b);
+INLINE vf taut_min_v(vf a, vf b);
+INLINE vf taut_rint_v(vf x);
+INLINE vf taut_saturate_uint8_v(vf x) {
+  return taut_rint_v(taut_min_v(taut_max_v(x, taut_splat(0)), taut_splat(255)));
+}
+INLINE vf taut_saturate_int8_v(vf x) {
+  return taut_rint_v(taut_min_v(taut_max_v(x, taut_splat(-128)), taut_splat(127)));
+}
+
+/* Vectors of what memory holds, as many as there are lanes; each becomes a vector of float as it is read. */
+typedef unsigned char v_uint8 __attribute__((vector_size(LANES)));
+typedef signed char v_int8 __attribute__((vector_size(LANES)));
+typedef unsigned short v_bfloat16 __attribute__((vector_size(2 * LANES)));
+#if LANES == 16 && defined(__AVX512BW__) && defined(__AVX512VL__)
+INLINE vf taut_widen_uint8(v_uint8 v) { return (vf)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32((__m128i)v)); }
+INLINE vf taut_widen_int8(v_int8 v) { return (vf)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32((__m128i)v)); }
+INLINE vf taut_widen_bfloat16(v_bfloat16 v) {
+  return (vf)_mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)v), 16);
+}
+INLINE __m512i taut_whole(vf x) { return _mm512_cvtps_epi32((__m512)x); }
+INLINE v_uint8 taut_narrow_uint8(vf x) {
+  x = taut_min_v(taut_max_v(x, taut_splat(0)), taut_splat(255));
+  return (v_uint8)_mm512_cvtepi32_epi8(taut_whole(x));
+}
+INLINE v_int8 taut_narrow_int8(vf x) {
+  x = taut_min_v(taut_max_v(x, taut_splat(-128)), taut_splat(127));
+  return (v_int8)_mm512_cvtepi32_epi8(taut_whole(x));
+}
+#define TAUT_MASK(n) ((1u << (n)) - 1)
+#define TAUT_PART_BYTES(kind)                                                                          \
+  INLINE v_##kind taut_get_part_##kind(const void *x, int n) {                                         \
+    return (v_##kind)_mm_maskz_loadu_epi8(TAUT_MASK(n), x);                                            \
+  }                                                                                                    \
+  INLINE void taut_put_part_##kind(void *x, v_##kind v, int n) { _mm_mask_storeu_epi8(x, TAUT_MASK(n), (__m128i)v); }
+TAUT_PART_BYTES(uint8)
+TAUT_PART_BYTES(int8)
+INLINE v_bfloat16 taut_get_part_bfloat16(const void *x, int n) {
+  return (v_bfloat16)_mm256_maskz_loadu_epi16(TAUT_MASK(n), x);
+}
+INLINE void taut_put_part_bfloat16(void *x, v_bfloat16 v, int n) {
+  _mm256_mask_storeu_epi16(x, TAUT_MASK(n), (__m256i)v);
+}
+#else
+INLINE vf taut_widen_uint8(v_uint8 v) { return __builtin_convertvector(__builtin_convertvector(v, vi), vf); }
+INLINE vf taut_widen_int8(v_int8 v) { return __builtin_convertvector(__builtin_convertvector(v, vi), vf); }
+INLINE vf taut_widen_bfloat16(v_bfloat16 v) { return (vf)(__builtin_convertvector(v, vi) << 16); }
+INLINE v_uint8 taut_narrow_uint8(vf x) {
+  return __builtin_convertvector(__builtin_convertvector(taut_saturate_uint8_v(x), vi), v_uint8);
+}
+INLINE v_int8 taut_narrow_int8(vf x) {
+  return __builtin_convertvector(__builtin_convertvector(taut_saturate_int8_v(x), vi), v_int8);
+}
+#define TAUT_PART(kind, element)                                  \
+  INLINE v_##kind taut_get_part_##kind(const element *x, int n) { \
+    v_##kind v = {0};                                             \
+    for (int i = 0; i < LANES; i++)                               \
+      if (i < n) v[i] = x[i];                                     \
+    return v;                                                     \
+  }                                                               \
+  INLINE void taut_put_part_##kind(element *x, v_##kind v, int n) { \
+    for (int i = 0; i < LANES; i++)                               \
+      if (i < n) x[i] = v[i];                                     \
+  }
+TAUT_PART(uint8, unsigned char)
+TAUT_PART(int8, signed char)
+TAUT_PART(bfloat16, unsigned short)
+#endif
+#if LANES == 16 && defined(__AVX512BF16__) && defined(__AVX512VL__)
+INLINE v_bfloat16 taut_narrow_bfloat16(vf x) { return (v_bfloat16)_mm512_cvtneps_pbh((__m512)x); }
+#else
+INLINE v_bfloat16 taut_narrow_bfloat16(vf x) {
+  vi bits = (vi)x;
+  vi rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+  vi is_nan = x != x;
+  return __builtin_convertvector((rounded & ~is_nan) | (is_nan & 0x7fc0), v_bfloat16);
+}
+#endif
+#define TAUT_LANE_TYPE(kind, element)                                                                      \
+  typedef v_##kind v_##kind##_anywhere __attribute__((aligned(1), may_alias));                             \
+  INLINE vf taut_load_##kind(const element *x) { return taut_widen_##kind(*(const v_##kind##_anywhere *)x); } \
+  INLINE void taut_store_##kind(element *x, vf v) { *(v_##kind##_anywhere *)x = taut_narrow_##kind(v); }   \
+  INLINE vf taut_load_part_##kind(const element *x, int n) {                                               \
+    return taut_widen_##kind(taut_get_part_##kind(x, n));                                                  \
+  }                                                                                                        \
+  INLINE void taut_store_part_##kind(element *x, vf v, int n) {                                            \
+    taut_put_part_##kind(x, taut_narrow_##kind(v), n);                                                     \
+  }                                                                                                        \
+  INLINE vf taut_gather_##kind(const element *x, long stride, int n) {                                     \
+    v_##kind v = {0};                                                                                      \
+    for (int i = 0; i < LANES; i++)                                                                        \
+      if (i < n) v[i] = x[i * stride];                                                                     \
+    return taut_widen_##kind(v);                                                                           \
+  }                                                                                                        \
+  INLINE void taut_scatter_##kind(element *x, vf v, long stride, int n) {                                  \
+    v_##kind narrow = taut_narrow_##kind(v);                                                               \
+    for (int i = 0; i < LANES; i++)                                                                        \
+      if (i < n) x[i * stride] = narrow[i];                                                                \
+  }
+TAUT_LANE_TYPE(uint8, unsigned char)
+TAUT_LANE_TYPE(int8, signed char)
+TAUT_LANE_TYPE(bfloat16, unsigned short)
+
+/* Packs: 4 bytes of neighbouring summed elements, the same in every lane; weights have one pack per lane. */
+typedef int32_t pack_anywhere __attribute__((aligned(1), may_alias));
+typedef vi vi_anywhere __attribute__((aligned(1), may_alias));
+INLINE vi taut_splat_pack(const void *x) { return *(const pack_anywhere *)x - (vi){0}; }
+INLINE vi taut_load_pack(const void *w) { return *(const vi_anywhere *)w; }
+
+/* s + x0 w0 + x1 w1 for two bfloat16 each. */
+INLINE vf taut_dot_bfloat16(vf s, vi x, vi w) {
+#if LANES == 16 && defined(__AVX512BF16__)
+  return (vf)_mm512_dpbf16_ps((__m512)s, (__m512bh)w, (__m512bh)x);
+#else
+  const int32_t upper = (int32_t)0xffff0000;
+  s += (vf)(x << 16) * (vf)(w << 16);
+  return s + (vf)(x & upper) * (vf)(w & upper);
+#endif
+}
+
+/* s + x0 w0 + ... + x3 w3 for four unsigned x and signed w; exact, unlike vpmaddubsw, which saturates. */
+INLINE vi taut_dot_uint8(vi s, vi x, vi w) {
+#if LANES == 16 && defined(__AVX512VNNI__)
+  return (vi)_mm512_dpbusd_epi32((__m512i)s, (__m512i)x, (__m512i)w);
+#elif LANES == 8 && defined(__AVX512VNNI__) && defined(__AVX512VL__)
+  return (vi)_mm256_dpbusd_epi32((__m256i)s, (__m256i)x, (__m256i)w);
+#elif LANES == 8 && defined(__AVXVNNI__)
+  return (vi)_mm256_dpbusd_avx_epi32((__m256i)s, (__m256i)x, (__m256i)w);
+#elif LANES == 8 && defined(__AVX2__)
+  const __m256i low = _mm256_set1_epi32(0x00ff00ff);
+  const __m256i x_even = _mm256_and_si256((__m256i)x, low), x_odd = _mm256_srli_epi16((__m256i)x, 8);
+  const __m256i w_even = _mm256_srai_epi16(_mm256_slli_epi16((__m256i)w, 8), 8);
+  const __m256i w_odd = _mm256_srai_epi16((__m256i)w, 8);
+  const __m256i pairs = _mm256_add_epi32(_mm256_madd_epi16(x_even, w_even), _mm256_madd_epi16(x_odd, w_odd));
+  return (vi)_mm256_add_epi32((__m256i)s, pairs);
+#else
+  for (int shift = 0; shift < 32; shift += 8) s += (x >> shift & 255) * (w << (24 - shift) >> 24);
+  return s;
+#endif
+}
+
 INLINE vf taut_select_v(vi mask, vf a, vf b) { return (vf)(((vi)a & mask) | ((vi)b & ~mask)); }
 INLINE vf taut_abs_v(vf x) { return (vf)((vi)x & 0x7fffffff); }
 #if LANES == 16 && defined(__AVX512F__)
