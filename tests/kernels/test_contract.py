@@ -145,7 +145,7 @@ def _typed() -> Iterator[Kernel]:
 
 
 def _packed() -> Iterator[Kernel]:
-    """Products of bfloat16 pairs and of fours of bytes; sums that no pack divides, and the ends of buffers."""
+    """Products of bfloat16 pairs and of fours of bytes, with sums that no pack divides."""
     for x_type, w_type in (("bfloat16", "bfloat16"), ("uint8", "int8"), ("uint8", "float32")):
         for height, width, channels, n, kernel in ((5, 7, 3, 40, 3), (4, 4, 64, 24, 1), (1, 9, 7, 16, 3)):
             x = given(height + kernel, width + kernel - 1, channels, dtype=x_type)

@@ -168,6 +168,11 @@ def apply(op: str, *arguments: Expression, dtype: str | None = None) -> Apply:
     return Apply(op, arguments, dtype or (MASK if op in _YIELD_MASKS else arguments[-1].dtype))
 
 
+def as_float(view: View) -> Expression:
+    """An element of a view in float32."""
+    return Load(view) if Load(view).dtype == "float32" else apply("cast", Load(view), dtype="float32")
+
+
 def number(value: float, dtype: str = "float32") -> Literal:
     return Literal(value, dtype)
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-import ml_dtypes as _  # numpy learns bfloat16 from it
 import numpy as np
 
 

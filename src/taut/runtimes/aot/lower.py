@@ -9,9 +9,9 @@ from taut.graph.fold import fold_batch_norm, fold_constants, fold_shapes
 from taut.graph.ir import Graph
 from taut.graph.shapes import with_shapes
 from taut.kernels.view import Buffer, Storage, View
-from taut.runtimes.aot.lowering import Border, Lowering
+from taut.runtimes.aot.lowering import Layout, Lowering
 from taut.runtimes.aot.ops import lower_node
-from taut.runtimes.aot.ops.dense import wanted_border
+from taut.runtimes.aot.ops.operands import carried, wish
 from taut.runtimes.aot.program import Program
 
 
@@ -22,10 +22,13 @@ def prepared(graph: Graph) -> Graph:
     return with_shapes(fold_constants(folded))
 
 
-def lower(graph: Graph) -> Program:
-    """Return the program of a graph with fixed shapes; NotLowered names a node that no kernel computes."""
+def lower(graph: Graph, precision: str = "float32") -> Program:
+    """Return the program of a graph with fixed shapes, its products in a precision.
+
+    NotLowered names a node that no kernel computes.
+    """
     graph = prepared(graph)
-    lowering = Lowering(graph, wanted=_wanted_borders(graph))
+    lowering = Lowering(graph, wanted=_wishes(graph, precision), precision=precision)
     for value in graph.inputs:
         shape = lowering.shape(value.name)
         buffer = Buffer(Storage.INPUT, value.dtype, math.prod(shape), value.name)
@@ -40,15 +43,26 @@ def lower(graph: Graph) -> Program:
     return Program(tuple(lowering.steps), tuple(lowering.inputs), outputs, shapes)
 
 
-def _wanted_borders(graph: Graph) -> Mapping[str, Border]:
-    """The widest border that any reader of a value wants."""
-    wanted: dict[str, Border] = {}
-    for node in graph:
-        border = wanted_border(graph, node)
-        if border is not None and any(side for pair in border for side in pair):
-            before = wanted.get(node.inputs[0], border)
-            wanted[node.inputs[0]] = tuple(
-                (max(one[0], other[0]), max(one[1], other[1]))
-                for one, other in zip(before, border, strict=True)
-            )
+def _wishes(graph: Graph, precision: str) -> Mapping[str, Layout]:
+    """How the readers of each value wish it to lie; carriers pass the wished type on to their input."""
+    wanted: dict[str, Layout] = {}
+    for node in reversed(graph.nodes):
+        if (found := wish(graph, node, precision)) is not None:
+            name, layout = found
+            wanted[name] = _both(wanted[name], layout) if name in wanted else layout
+        elif carried(node):
+            dtypes = {wanted[name].dtype for name in node.outputs if name in wanted}
+            if dtypes == {"bfloat16"} and node.inputs[0] not in wanted:
+                wanted[node.inputs[0]] = Layout(dtype="bfloat16")
     return wanted
+
+
+def _both(one: Layout, other: Layout) -> Layout:
+    """A layout for two readers: the wider border on each side."""
+    border = one.border or other.border
+    if one.border is not None and other.border is not None:
+        border = tuple(
+            (max(mine[0], theirs[0]), max(mine[1], theirs[1]))
+            for mine, theirs in zip(one.border, other.border, strict=True)
+        )
+    return Layout(border, one.fill, one.order or other.order, one.dtype or other.dtype)

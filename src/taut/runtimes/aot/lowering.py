@@ -16,17 +16,70 @@ import numpy as np
 
 from taut.graph.ir import Graph, Node
 from taut.kernels.base import Kernel
-from taut.kernels.expression import Expression, Literal, Load, loads, number
+from taut.kernels.expression import Expression, Literal, Load, apply, loads, number
 from taut.kernels.map import Map
 from taut.kernels.view import Buffer, Storage, View
 from taut.runtimes.aot.program import Step
 
 Border = tuple[tuple[int, int], ...]
-"""Zeros before and after the elements, for each axis"""
+"""Elements before and after those of a value, for each axis"""
+UNSIGNED = 128
+"""Added to codes of int8 that only our kernels see, whose products take unsigned ones"""
 
 
 class NotLowered(Exception):
     """A node that no kernel computes; the message names it."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the readers of a value wish it to lie."""
+
+    border: Border | None = None
+    fill: float = 0.0
+    order: tuple[int, ...] | None = None
+    """Axes, outermost first"""
+    dtype: str | None = None
+
+    def suits(self, view: View) -> bool:
+        """Whether a view is of that type, and its last axis in that order without gaps."""
+        last = None if self.order is None else self.order[-1]
+        is_ordered = last is None or view.shape[last] == 1 or view.strides[last] == 1
+        return is_ordered and self.dtype in (None, view.dtype)
+
+
+@dataclass(frozen=True)
+class Affine:
+    """How integers stand for numbers: number = (code - zero) x scale."""
+
+    dtype: str
+    scale: float
+    zero: int
+
+    def numbers(self, code: Expression) -> Expression:
+        centred = apply("sub", code, number(self.zero)) if self.zero else code
+        return apply("mul", centred, number(self.scale))
+
+    def codes(self, value: Expression) -> Expression:
+        """Codes before they are rounded and cut off, which happens as they are stored."""
+        scaled = apply("mul", value, number(1 / self.scale))
+        return apply("add", scaled, number(self.zero)) if self.zero else scaled
+
+    def rounded(self, codes: Expression) -> Expression:
+        """The same as if they had been stored and read."""
+        return apply(f"saturate_{self.dtype}", codes)
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Integers in memory, and what they stand for."""
+
+    view: View
+    affine: Affine
+
+    @property
+    def numbers(self) -> Expression:
+        return self.affine.numbers(apply("cast", Load(self.view), dtype="float32"))
 
 
 @dataclass(frozen=True)
@@ -48,6 +101,8 @@ class Pending:
     deferred: Deferred | None = None
     nodes: tuple[str, ...] = ()
     """Of the graph, that it computes"""
+    is_repeated: bool = False
+    """So little work that every reader does it again, rather than reads a larger result"""
 
     @property
     def order(self) -> tuple[int, ...]:
@@ -65,16 +120,24 @@ class Lowering:
     graph: Graph
     steps: list[Step] = field(default_factory=list)
     values: dict[str, View | Pending] = field(default_factory=dict)
-    borders: dict[View, Border] = field(default_factory=dict)
-    """Zeros that lie around a view"""
+    codes: dict[str, Codes] = field(default_factory=dict)
+    """Of values that were dequantized"""
+    borders: dict[View, tuple[Border, float]] = field(default_factory=dict)
+    """What lies around a view, and is the same everywhere"""
     inputs: list[Buffer] = field(default_factory=list)
     outputs: dict[str, Buffer] = field(default_factory=dict)
-    wanted: Mapping[str, Border] = field(default_factory=dict)
-    """Borders that readers of a value wish for"""
+    wanted: Mapping[str, Layout] = field(default_factory=dict)
+    precision: str = "float32"
+    """Of products; sums are float32"""
     node: Node | None = None
     """Being lowered"""
     _absorbed: list[str] = field(default_factory=list)
     """Pending values that this node took in"""
+    _constants: dict[str, np.ndarray] = field(default_factory=dict)
+    """Those of the graph, and what was made of them"""
+
+    def __post_init__(self) -> None:
+        self._constants.update(self.graph.constants)
 
     def lower(self, node: Node, rule: Callable[[Lowering, Node], None]) -> None:
         """Lower one node."""
@@ -97,18 +160,23 @@ class Lowering:
         return value.dtype
 
     def constant(self, name: str) -> np.ndarray | None:
-        return self.graph.constants.get(name)
+        return self._constants.get(name)
+
+    def define_constant(self, name: str, array: np.ndarray) -> None:
+        """Keep what is known while the network is compiled; an output has to be written all the same."""
+        self._constants[name] = array
+        self.define(name, weights(array))
 
     def known(self, name: str, node: Node) -> np.ndarray:
         """A constant that an operator must know while it is compiled."""
-        if name not in self.graph.constants:
+        if name not in self._constants:
             raise NotLowered(f"{node.op} {node.name!r} reads {name!r}, which is not constant")
-        return self.graph.constants[name]
+        return self._constants[name]
 
     def view(self, name: str) -> View:
         """The value in memory; computed now where it was pending."""
-        if name in self.graph.constants:
-            return weights(self.graph.constants[name])
+        if name in self._constants:
+            return weights(self._constants[name])
         value = self.values[name]
         if isinstance(value, Pending):
             value = self._settle(name, value)
@@ -116,7 +184,7 @@ class Lowering:
 
     def expression(self, name: str, shape: Sequence[int]) -> Expression:
         """The value as part of an expression of a shape that it broadcasts to; nothing of it is deferred."""
-        constant = self.graph.constants.get(name)
+        constant = self._constants.get(name)
         if constant is not None and constant.size == 1:
             return Literal(constant.reshape(-1)[0].item(), str(constant.dtype))
         return Load(self.view(name).broadcast(shape))
@@ -124,7 +192,8 @@ class Lowering:
     def pending(self, name: str, shape: Sequence[int]) -> Pending:
         """The value as an expression of a shape, with the kernel that it waits for."""
         value = self.values.get(name)
-        if isinstance(value, Pending) and value.shape == tuple(shape):
+        is_code = isinstance(value, Pending) and value.expression.dtype != self.dtype(name)
+        if isinstance(value, Pending) and value.shape == tuple(shape) and not is_code:
             self._absorbed.append(name)
             return value
         return Pending(self.expression(name, shape), tuple(shape))
@@ -132,13 +201,35 @@ class Lowering:
     # What becomes of it
 
     def define(self, name: str, value: View | Pending) -> None:
-        """Keep a value that nothing else reads pending, compute any other now."""
+        """Keep a value pending that is read once, or that every reader may compute; compute others now."""
         if isinstance(value, Pending):
             value = replace(value, nodes=self._nodes())
         self.values[name] = value
-        is_read_once = len(self.graph.consumers(name)) == 1 and not self.graph.is_output(name)
-        if isinstance(value, Pending) and not is_read_once:
+        if not isinstance(value, Pending):
+            return
+        may_wait = value.is_repeated or len(self.graph.consumers(name)) == 1
+        if self.graph.is_output(name) or not may_wait:
             self._settle(name, value)
+
+    def define_codes(self, name: str, codes: Codes) -> None:
+        """Define a value by the integers of which it is the multiples."""
+        self.codes[name] = codes
+        self.define(name, Pending(codes.numbers, codes.view.shape, is_repeated=True))
+
+    def move(self, source: str, output: str, change: Callable[[View], View]) -> None:
+        """Define a value as the elements of another in other places; of codes these are moved."""
+        if (codes := self.codes.get(source)) is not None:
+            self.define_codes(output, replace(codes, view=change(codes.view)))
+        else:
+            self.define(output, change(self.view(source)))
+
+    def absorb(self, name: str) -> Pending | None:
+        """Take in a value that is pending, as it is stored; None where it lies in memory."""
+        value = self.values.get(name)
+        if not isinstance(value, Pending):
+            return None
+        self._absorbed.append(name)
+        return value
 
     def write(self, name: str, place: View) -> None:
         """Put a value into a place, computing it there where it was pending."""
@@ -195,13 +286,18 @@ class Lowering:
             self._fill_border(whole, border, fill)
         inner = [slice(before, before + size) for size, (before, _) in zip(shape, border, strict=True)]
         place = whole.slice(inner)
-        if fill == 0.0:
-            self.borders[place] = border
+        self.borders[place] = border, fill
         return place
 
-    def ordered(self, view: View, order: Sequence[int] | None = None) -> View:
+    def place_of(self, name: str, order: Sequence[int]) -> View:
+        """Return memory for a value as its readers wish it, in an order where none does."""
+        layout = self.wanted.get(name, Layout())
+        dtype = layout.dtype or self.dtype(name)
+        return self.allocate(self.shape(name), dtype, layout.order or order, layout.border, layout.fill)
+
+    def ordered(self, view: View, order: Sequence[int] | None = None, dtype: str | None = None) -> View:
         """A copy with its axes in an order, by default its own."""
-        copy = self.allocate(view.shape, view.dtype, order)
+        copy = self.allocate(view.shape, dtype or view.dtype, order)
         self.add(Map(copy, Load(view), "copy"))
         return copy
 
@@ -213,22 +309,21 @@ class Lowering:
         assert found is not None, "a copy lies in order"
         return found
 
-    def bordered(self, name: str, border: Border, fill: float = 0.0) -> View:
-        """The value with elements of one kind around it, copied only where it does not lie so already."""
-        value = self.view(name)
-        if not any(side for pair in border for side in pair):
-            return value
-        has = self.borders.get(value, ((0, 0),) * len(border))
+    def bordered(self, view: View, border: Border, fill: float, layout: Layout = Layout()) -> View:
+        """A view within elements of one kind, copied only where it does not lie so already."""
+        is_wanted = any(side for pair in border for side in pair)
+        has, filled = self.borders.get(view, (((0, 0),) * len(border), fill))
         is_there = all(
             there >= want
             for pair, wants in zip(has, border, strict=True)
             for there, want in zip(pair, wants, strict=True)
         )
-        if fill == 0.0 and is_there:
-            return widened(value, border)
-        place = self.allocate(value.shape, value.dtype, value.order, border, fill)
-        self.add(Map(place, Load(value), "copy"))
-        return widened(place, border)
+        if not layout.suits(view) or (is_wanted and not (is_there and filled == fill)):
+            dtype, order = layout.dtype or view.dtype, layout.order or view.order
+            copy = self.allocate(view.shape, dtype, order, border, fill)
+            self.add(Map(copy, Load(view), "copy"))
+            view = copy
+        return widened(view, border)
 
     def _fill_border(self, whole: View, border: Border, fill: float) -> None:
         """Fill what lies outside, slab by slab; an axis that is done is left out of the next slab."""
@@ -246,7 +341,7 @@ class Lowering:
         if self.graph.is_output(name):
             place = View.whole(self._output_buffer(name), value.shape)
         else:
-            place = self.allocate(value.shape, self.dtype(name), value.order, self.wanted.get(name))
+            place = self.place_of(name, value.order)
         self.compute(value, place)
         self.values[name] = place
         return place

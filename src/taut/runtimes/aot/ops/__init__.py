@@ -20,12 +20,13 @@ def rules() -> Mapping[str, Rule]:
         indexing,
         layout,
         normalise,
+        quantized,
         recurrent,
         reduction,
         window,
     )
 
-    modules = (dense, elementwise, indexing, layout, normalise, recurrent, reduction, window)
+    modules = (dense, elementwise, indexing, layout, normalise, quantized, recurrent, reduction, window)
     return {op: rule for module in modules for op, rule in module.RULES.items()}
 
 

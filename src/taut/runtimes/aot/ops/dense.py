@@ -9,52 +9,43 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from taut.graph.ir import Graph, Node
+from taut.graph.ir import Node
 from taut.kernels.base import Kernel
-from taut.kernels.dense import Dense
-from taut.kernels.expression import RESULT, Expression, Load, apply, map_views, number, with_result
+from taut.kernels.dense import DOTS, Dense, is_packable
+from taut.kernels.expression import RESULT, Expression, Load, apply, as_float, map_views, number, with_result
 from taut.kernels.map import Map
 from taut.kernels.reduce import Reduce
 from taut.kernels.view import View
-from taut.runtimes.aot.lowering import Border, Deferred, Lowering, NotLowered, Pending, text_of, weights
+from taut.runtimes.aot.lowering import Deferred, Layout, Lowering, NotLowered, Pending, text_of, weights
 from taut.runtimes.aot.ops.geometry import Geometry
-
-
-def wanted_border(graph: Graph, node: Node) -> Border | None:
-    """The zeros that a convolution wants around its input."""
-    data, made = graph.value(node.inputs[0]), graph.value(node.outputs[0])
-    weight = graph.constants.get(node.inputs[1]) if len(node.inputs) > 1 else None
-    if node.op != "Conv" or weight is None or data is None or made is None:
-        return None
-    spatial, out = data.static_shape[2:], made.static_shape[2:]
-    return Geometry.of(node, weight.shape[2:], spatial, out).border(spatial, out)
+from taut.runtimes.aot.ops.operands import channels_last, is_depthwise, operands
+from taut.runtimes.aot.ops.quantized import by_column
 
 
 def _conv(lowering: Lowering, node: Node) -> None:
-    weight = lowering.known(node.inputs[1], node).astype(np.float32)
-    shape, output = lowering.shape(node.inputs[0]), node.outputs[0]
+    found = operands(lowering, node)
+    if found is None:
+        raise NotLowered(f"Conv {node.name!r} is computed in float32 or 8 bits, with constant weights")
+    weight, output = found.weight, node.outputs[0]
     out = lowering.shape(output)[2:]
-    groups = node.attributes.get("group", 1)
-    geometry = Geometry.of(node, weight.shape[2:], shape[2:], out)
-    data = lowering.bordered(node.inputs[0], geometry.border(shape[2:], out))
-    windows = geometry.windows(data, out)
-    epilogue = _biased(lowering, node, RESULT)
-    if groups == shape[1] == weight.shape[0]:
-        deferred = _depthwise(windows, weight, data.order)
+    order = channels_last(weight.ndim)
+    geometry = Geometry.of(node, weight.shape[2:], found.x.shape[2:], out)
+    border = geometry.border(found.x.shape[2:], out)
+    if is_depthwise(lowering.graph, node):
+        data = lowering.bordered(found.x, border, found.fill)
+        deferred = _depthwise(geometry.windows(data, out), weight.astype(np.float32), data.order)
     else:
-        deferred = _convolution(windows, weight, groups)
+        layout = Layout(order=order if found.x_type else None, dtype=found.x_type)
+        data = lowering.bordered(found.x, border, found.fill, layout)
+        deferred = _convolution(geometry.windows(data, out), weight, node.attributes.get("group", 1))
+    epilogue = found.result(lowering.shape(output), 1, _bias(lowering, node))
     lowering.define(output, Pending(epilogue, lowering.shape(output), deferred))
 
 
-def _biased(lowering: Lowering, node: Node, x: Expression) -> Expression:
-    """Add the bias of each channel, the second axis."""
+def _bias(lowering: Lowering, node: Node) -> np.ndarray | None:
     if len(node.inputs) < 3 or not node.inputs[2]:
-        return x
-    shape = lowering.shape(node.outputs[0])
-    bias = lowering.known(node.inputs[2], node).astype(np.float32)
-    return apply(
-        "add", x, Load(weights(bias).split(0, (len(bias), *[1] * (len(shape) - 2))).broadcast(shape))
-    )
+        return None
+    return lowering.known(node.inputs[2], node).astype(np.float32)
 
 
 def _convolution(windows: View, weight: np.ndarray, groups: int) -> Deferred:
@@ -73,11 +64,7 @@ def _convolution(windows: View, weight: np.ndarray, groups: int) -> Deferred:
     def make(place: View, epilogue: Expression) -> Sequence[Kernel]:
         return [Dense(x, packed, axes(place), 1, 1 + rank, map_views(epilogue, axes), "conv")]
 
-    return Deferred(make, _channels_last(rank))
-
-
-def _channels_last(rank: int) -> tuple[int, ...]:
-    return (0, *range(2, 2 + rank), 1)
+    return Deferred(make, channels_last(2 + rank))
 
 
 def _depthwise(windows: View, weight: np.ndarray, order: tuple[int, ...]) -> Deferred:
@@ -89,7 +76,7 @@ def _depthwise(windows: View, weight: np.ndarray, order: tuple[int, ...]) -> Def
     taps = View(
         taps.buffer, (1, kept[1], *[1] * rank, *window), (0, taps.strides[0], *[0] * rank, *taps.strides[1:])
     )
-    product = apply("mul", Load(windows), Load(taps.broadcast(windows.shape)))
+    product = apply("mul", as_float(windows), Load(taps.broadcast(windows.shape)))
 
     def make(place: View, epilogue: Expression) -> Sequence[Kernel]:
         return [Reduce(place, product, window, "sum", epilogue, "depthwise")]
@@ -143,7 +130,7 @@ def _conv_transpose(lowering: Lowering, node: Node) -> None:
         (0, 0),
         *[_reach(phases, step, size) for phases, step, size in zip(along, steps, shape[2:], strict=True)],
     )
-    data = lowering.bordered(node.inputs[0], border)
+    data = lowering.bordered(lowering.view(node.inputs[0]), border, 0.0)
 
     def make(place: View, epilogue: Expression) -> Sequence[Kernel]:
         kernels: list[Kernel] = []
@@ -172,8 +159,10 @@ def _conv_transpose(lowering: Lowering, node: Node) -> None:
             kernels += _convolution(x, direct, groups).make(cut(place), inner)
         return kernels
 
-    epilogue = _biased(lowering, node, RESULT)
-    deferred = Deferred(make, _channels_last(rank))
+    bias = _bias(lowering, node)
+    shape = lowering.shape(output)
+    epilogue = RESULT if bias is None else apply("add", RESULT, by_column(bias, shape, 1))
+    deferred = Deferred(make, channels_last(2 + rank))
     lowering.define(output, Pending(epilogue, lowering.shape(output), deferred))
 
 
@@ -210,6 +199,11 @@ def _matmul(lowering: Lowering, node: Node) -> None:
         raise NotLowered(f"MatMul {node.name!r} is computed in float32 only")
     output = node.outputs[0]
     shape = lowering.shape(output)
+    found = operands(lowering, node)
+    if found is not None and found.x_type and found.weight.ndim == 2 and len(found.x.shape) > 1:
+        epilogue = found.result(shape, len(shape) - 1, None)
+        lowering.define(output, Pending(epilogue, shape, _packed_product(lowering, found.x, found.weight)))
+        return
     a, b = _matrices(lowering, left, first=True), _matrices(lowering, right, first=False)
     rows, columns = a.shape[-2], b.shape[-1]
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
@@ -226,6 +220,17 @@ def _matmul(lowering: Lowering, node: Node) -> None:
 
     order = deferred.order if full == shape else tuple(range(len(shape)))
     lowering.define(output, Pending(RESULT, shape, Deferred(make, order)))
+
+
+def _packed_product(lowering: Lowering, x: View, matrix: np.ndarray) -> Deferred:
+    """x (..., k) times a constant matrix (k, n) in an arithmetic that takes in neighbours of x at once."""
+    dtype = DOTS[str(matrix.dtype)].x
+    if x.dtype != dtype or not is_packable(x, 1):
+        x = lowering.ordered(x, tuple(range(len(x.shape))), dtype)
+    return Deferred(
+        lambda place, epilogue: [Dense(x, matrix, place, 0, len(x.shape) - 1, epilogue, "matmul")],
+        tuple(range(len(x.shape))),
+    )
 
 
 def _matrices(lowering: Lowering, name: str, *, first: bool) -> View:
@@ -282,13 +287,19 @@ def _content(view: View) -> np.ndarray:
 
 
 def _gemm(lowering: Lowering, node: Node) -> None:
-    a, b = lowering.view(node.inputs[0]), lowering.view(node.inputs[1])
-    if {a.dtype, b.dtype} != {"float32"}:
+    if {lowering.dtype(name) for name in node.inputs[:2]} != {"float32"}:
         raise NotLowered(f"Gemm {node.name!r} is computed in float32 only")
-    a = _turned(a) if node.attributes.get("transA", 0) else a
-    b = _turned(b) if node.attributes.get("transB", 0) else b
     shape = lowering.shape(node.outputs[0])
-    epilogue: Expression = RESULT
+    found = operands(lowering, node)
+    if found is not None and found.x_type and not node.attributes.get("transA", 0):
+        epilogue = found.result(shape, 1, None)
+        weight = found.weight.T if node.attributes.get("transB", 0) else found.weight
+        deferred = _packed_product(lowering, found.x, np.ascontiguousarray(weight))
+    else:
+        a, b = lowering.view(node.inputs[0]), lowering.view(node.inputs[1])
+        a = _turned(a) if node.attributes.get("transA", 0) else a
+        b = _turned(b) if node.attributes.get("transB", 0) else b
+        epilogue, deferred = RESULT, _product(lowering, a, b, ())
     if (alpha := node.attributes.get("alpha", 1.0)) != 1.0:
         epilogue = apply("mul", epilogue, number(alpha))
     if len(node.inputs) > 2 and node.inputs[2]:
@@ -296,7 +307,7 @@ def _gemm(lowering: Lowering, node: Node) -> None:
         if (beta := node.attributes.get("beta", 1.0)) != 1.0:
             added = apply("mul", added, number(beta))
         epilogue = apply("add", epilogue, added)
-    lowering.define(node.outputs[0], Pending(epilogue, shape, _product(lowering, a, b, ())))
+    lowering.define(node.outputs[0], Pending(epilogue, shape, deferred))
 
 
 RULES: Mapping[str, Callable[[Lowering, Node], None]] = {

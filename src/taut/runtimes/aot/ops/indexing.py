@@ -87,7 +87,7 @@ def _resize(lowering: Lowering, node: Node) -> None:
     for axis in reversed(range(len(shape))):
         spread = spread.split(axis, (view.shape[axis], 1))
     wide = spread.broadcast([size for pair in zip(view.shape, factors, strict=True) for size in pair])
-    place = lowering.allocate(shape, view.dtype, view.order, lowering.wanted.get(node.outputs[0]))
+    place = lowering.place_of(node.outputs[0], view.order)
     apart = place
     for axis in reversed(range(len(shape))):
         apart = apart.split(axis, (view.shape[axis], factors[axis]))

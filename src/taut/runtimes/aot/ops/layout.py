@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
 from taut.graph.ir import Node
 from taut.kernels.view import View
-from taut.runtimes.aot.lowering import Lowering, NotLowered, Pending
+from taut.runtimes.aot.lowering import Codes, Lowering, NotLowered, Pending
+from taut.runtimes.aot.ops.quantized import affine_of, only_quantizer, write_codes
 
 
 def _transpose(lowering: Lowering, node: Node) -> None:
-    view = lowering.view(node.inputs[0])
-    axes = node.attributes.get("perm") or list(reversed(range(len(view.shape))))
-    lowering.define(node.outputs[0], view.transpose(axes))
+    rank = len(lowering.shape(node.inputs[0]))
+    axes = node.attributes.get("perm") or list(reversed(range(rank)))
+    lowering.move(node.inputs[0], node.outputs[0], lambda view: view.transpose(axes))
 
 
 def _reshape(lowering: Lowering, node: Node) -> None:
@@ -25,20 +27,21 @@ def _reshape(lowering: Lowering, node: Node) -> None:
     if isinstance(value, Pending) and value.deferred is None and value.shape == shape:
         lowering.define(output, value)
     else:
-        lowering.define(output, lowering.reshaped(lowering.view(name), shape))
+        lowering.move(name, output, lambda view: lowering.reshaped(view, shape))
 
 
 def _expand(lowering: Lowering, node: Node) -> None:
-    lowering.define(node.outputs[0], lowering.view(node.inputs[0]).broadcast(lowering.shape(node.outputs[0])))
+    shape = lowering.shape(node.outputs[0])
+    lowering.move(node.inputs[0], node.outputs[0], lambda view: view.broadcast(shape))
 
 
 def _slice(lowering: Lowering, node: Node) -> None:
-    view = lowering.view(node.inputs[0])
+    shape = lowering.shape(node.inputs[0])
     starts, ends, axes, steps = _slice_bounds(lowering, node)
-    slices = [slice(None)] * len(view.shape)
+    slices = [slice(None)] * len(shape)
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        slices[axis % len(view.shape)] = _python_slice(int(start), int(end), int(step), view.shape[axis])
-    lowering.define(node.outputs[0], view.slice(slices))
+        slices[axis % len(shape)] = _python_slice(int(start), int(end), int(step), shape[axis])
+    lowering.move(node.inputs[0], node.outputs[0], lambda view: view.slice(slices))
 
 
 def _slice_bounds(lowering: Lowering, node: Node) -> tuple[Sequence[int], ...]:
@@ -65,36 +68,40 @@ def _python_slice(start: int, end: int, step: int, size: int) -> slice:
 
 
 def _split(lowering: Lowering, node: Node) -> None:
-    view = lowering.view(node.inputs[0])
-    axis = node.attributes.get("axis", 0) % len(view.shape)
+    rank = len(lowering.shape(node.inputs[0]))
+    axis = node.attributes.get("axis", 0) % rank
     start = 0
     for output in node.outputs:
         size = lowering.shape(output)[axis]
-        slices = [slice(None)] * len(view.shape)
+        slices = [slice(None)] * rank
         slices[axis] = slice(start, start + size)
-        lowering.define(output, view.slice(slices))
+        lowering.move(node.inputs[0], output, partial(View.slice, slices=slices))
         start += size
 
 
 def _concat(lowering: Lowering, node: Node) -> None:
-    """Inputs that are pending are computed in their slice."""
+    """Inputs that are pending are computed in their slice; as codes, where the whole is to be quantized."""
     output = node.outputs[0]
     shape = lowering.shape(output)
     axis = node.attributes.get("axis", 0) % len(shape)
-    place = _place_of(lowering, output, shape, _order_of(lowering, node.inputs))
+    quantizer = only_quantizer(lowering, output)
+    affine = None if quantizer is None else affine_of(lowering.graph, quantizer)
+    stored = output if quantizer is None else quantizer.outputs[0]
+    place = lowering.place_of(stored, _order_of(lowering, node.inputs))
     start = 0
     for name in node.inputs:
         size = lowering.shape(name)[axis]
         slices = [slice(None)] * len(shape)
         slices[axis] = slice(start, start + size)
-        if size:
+        if size and affine is None:
             lowering.write(name, place.slice(slices))
+        elif size and affine is not None:
+            write_codes(lowering, name, affine, place.slice(slices))
         start += size
-    lowering.define(output, place)
-
-
-def _place_of(lowering: Lowering, output: str, shape: Sequence[int], order: Sequence[int]) -> View:
-    return lowering.allocate(shape, lowering.dtype(output), order, lowering.wanted.get(output))
+    if affine is None:
+        lowering.define(output, place)
+    else:
+        lowering.define_codes(output, Codes(place, affine))
 
 
 def _order_of(lowering: Lowering, names: Sequence[str]) -> tuple[int, ...]:
@@ -122,13 +129,14 @@ def _pad(lowering: Lowering, node: Node) -> None:
         border[axis] = (int(pads[place]), int(pads[place + len(axes)]))
     if node.attributes.get("mode", b"constant") not in (b"constant", "constant"):
         raise NotLowered(f"Pad {node.name!r} repeats elements")
-    source = _cropped(lowering.view(node.inputs[0]), border)
+    view = lowering.view(node.inputs[0])
+    source = _cropped(view, border)
     kept = tuple((max(before, 0), max(after, 0)) for before, after in border)
     if not any(side for pair in kept for side in pair):
         lowering.define(node.outputs[0], source)
         return
-    if source == lowering.values.get(node.inputs[0]):
-        lowering.define(node.outputs[0], lowering.bordered(node.inputs[0], kept, value))
+    if source == view:
+        lowering.define(node.outputs[0], lowering.bordered(view, kept, value))
         return
     raise NotLowered(f"Pad {node.name!r} crops and pads at once")
 

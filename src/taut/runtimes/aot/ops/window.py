@@ -9,18 +9,19 @@ import numpy as np
 
 from taut.graph.ir import Node
 from taut.kernels.base import Kernel
-from taut.kernels.expression import RESULT, Expression, Load, apply, number
+from taut.kernels.expression import RESULT, Expression, Load, apply, as_float, number
 from taut.kernels.reduce import Reduce
 from taut.kernels.view import View
 from taut.runtimes.aot.lowering import Deferred, Lowering, NotLowered, Pending, weights
 from taut.runtimes.aot.ops.geometry import Geometry
+from taut.runtimes.aot.ops.quantized import CODE_TYPES
 
 
 def _pooled(windows: View, order: tuple[int, ...], rank: int, combine: str) -> Deferred:
     window = windows.shape[2 + rank :]
 
     def make(place: View, epilogue: Expression) -> Sequence[Kernel]:
-        return [Reduce(place, Load(windows), window, combine, epilogue, "pool")]
+        return [Reduce(place, as_float(windows), window, combine, epilogue, "pool")]
 
     return Deferred(make, order)
 
@@ -28,27 +29,41 @@ def _pooled(windows: View, order: tuple[int, ...], rank: int, combine: str) -> D
 def _max_pool(lowering: Lowering, node: Node) -> None:
     if any(node.outputs[1:]):
         raise NotLowered(f"MaxPool {node.name!r} gives indices")
-    _pool(lowering, node, "max", -math.inf)
+    _pool(lowering, node, "max")
 
 
 def _average_pool(lowering: Lowering, node: Node) -> None:
-    _pool(lowering, node, "sum", 0.0)
+    _pool(lowering, node, "sum")
 
 
-def _pool(lowering: Lowering, node: Node, combine: str, fill: float) -> None:
+def _pool(lowering: Lowering, node: Node, combine: str) -> None:
+    """Codes are pooled as they are: their order is that of what they stand for, and so is their mean."""
     name, output = node.inputs[0], node.outputs[0]
     if lowering.dtype(name) != "float32":
         raise NotLowered(f"{node.op} {node.name!r} is computed in float32 only")
     shape, made = lowering.shape(name), lowering.shape(output)
     rank = len(shape) - 2
     geometry = Geometry.of(node, node.attributes["kernel_shape"], shape[2:], made[2:])
-    border = geometry.border(shape[2:], made[2:])
-    data = lowering.bordered(name, border, fill)
+    codes = lowering.codes.get(name)
+    view = lowering.view(name) if codes is None else codes.view
+    fill = _least(view.dtype) if combine == "max" else 0.0 if codes is None else codes.affine.zero
+    data = lowering.bordered(view, geometry.border(shape[2:], made[2:]), fill)
     deferred = _pooled(geometry.windows(data, made[2:]), data.order, rank, combine)
     epilogue: Expression = RESULT
     if combine == "sum":
-        epilogue = apply("mul", epilogue, _shares(node, geometry, shape[2:], made))
+        shares, window = _shares(node, geometry, shape[2:], made), math.prod(geometry.kernel)
+        if codes is not None:
+            epilogue = apply("sub", epilogue, number(codes.affine.zero * window))
+        epilogue = apply("mul", epilogue, shares)
+        if codes is not None:
+            epilogue = apply("mul", epilogue, number(codes.affine.scale))
+    elif codes is not None:
+        epilogue = codes.affine.numbers(epilogue)
     lowering.define(output, Pending(epilogue, made, deferred))
+
+
+def _least(dtype: str) -> float:
+    return float(np.iinfo(dtype).min) if dtype in CODE_TYPES else -math.inf
 
 
 def _shares(node: Node, geometry: Geometry, spatial: Sequence[int], made: Sequence[int]) -> Expression:
