@@ -108,7 +108,7 @@ def test_network_that_cannot_be_compiled_is_refused_before_anything_is_written(t
 
 @pytest.mark.parametrize(
     "stage",
-    [Stage("aot", "bfloat16"), Stage("aot", options={"lanes": 2}), Stage("aot", options={"threads": 0})],
+    [Stage("aot", "float16"), Stage("aot", options={"lanes": 2}), Stage("aot", options={"threads": 0})],
 )
 def test_settings_that_are_not_known_are_refused(stage: Stage, tmp_path: Path) -> None:
     with pytest.raises(BadInput):

@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 
 from taut.core.device import Device
+from taut.devices.compiler import compiler
 
 # Distributions that may supply a runtime, the first one installed counts.
 _DISTRIBUTIONS = {
@@ -86,6 +87,7 @@ def _flags(info: Mapping[str, str]) -> list[str]:
 
 def _runtimes() -> dict[str, str]:
     found = {name: _first_version(names) for name, names in _DISTRIBUTIONS.items()}
+    found["aot"] = _first_version(("taut",)) if compiler() is not None else None
     return {name: version for name, version in found.items() if version is not None}
 
 

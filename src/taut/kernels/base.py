@@ -49,6 +49,11 @@ class Kernel(Protocol):
     @property
     def multiply_adds(self) -> int: ...
 
+    @property
+    def precision(self) -> str:
+        """Of its products: float32, bfloat16 or int8."""
+        ...
+
     def code(self, target: Target, /) -> Code: ...
 
     def reference(self, read: Read) -> tuple[np.ndarray, ...]:

@@ -70,7 +70,7 @@ class Dense:
     """x is (batch, pixels, summed), weights (batch, summed, n), out and the epilogue (batch, pixels, n).
 
     Where elements are taken in by packs, the last summed axis must have stride 1 in x (``is_packable``), and
-    up to a pack may be read beyond its end, times weights of zero.
+    up to a pack is read beyond its end; what is there counts for nothing.
     """
 
     x: View
@@ -96,8 +96,12 @@ class Dense:
         return math.prod(self.x.shape) * self._n
 
     @property
+    def precision(self) -> str:
+        return str(self.weights.dtype)
+
+    @property
     def dot(self) -> Dot:
-        return DOTS[str(self.weights.dtype)]
+        return DOTS[self.precision]
 
     @property
     def _n(self) -> int:
@@ -310,12 +314,15 @@ class _TileWriter:
         x_terms = [(f"r{i}", axis.strides[1]) for i, axis in enumerate(axes[:-1])]
         w_terms = [(f"r{i}", stride) for i, stride in enumerate(strides[:-1])]
         head = f"const typeof(*x) *xr = xt + {index(x_terms)};\nconst typeof(*w) *wr = wt + {index(w_terms)};"
-        whole = steps - steps % chains
+        is_cut = axes[-1].size % self.dot.pack != 0 and self.dot.sums == "vf"
+        whole = (steps - is_cut) // chains * chains
         counts = [*[self.lanes] * (vectors - 1), last]
         step = partial(self._step, pixels, counts, strides=(axes[-1].strides[1], strides[-1]))
         text = loop("k", whole, "\n".join(step(chain) for chain in range(chains)), step=chains)
-        if whole < steps:
-            text += "\n" + loop("k", steps, step(0), start=str(whole))
+        if whole < steps - is_cut:
+            text += "\n" + loop("k", steps - is_cut, step(0), start=str(whole))
+        if is_cut:
+            text += f"\n{{\n  const long k = {steps - 1};\n{indented(step(0, is_cut=True))}\n}}"
         text = f"{head}\n{text}"
         for place, axis in reversed(list(enumerate(axes[:-1]))):
             text = loop(f"r{place}", axis.size, text)
@@ -329,7 +336,15 @@ class _TileWriter:
         step = self.dot.pack * self.block
         return tuple(step * stride for stride in row_major([*[axis.size for axis in axes[:-1]], self.steps]))
 
-    def _step(self, pixels: int, counts: Sequence[int], chain: int, strides: tuple[int, int]) -> str:
+    def _step(
+        self,
+        pixels: int,
+        counts: Sequence[int],
+        chain: int,
+        strides: tuple[int, int],
+        *,
+        is_cut: bool = False,
+    ) -> str:
         """One element or pack: its weights times those of each pixel."""
         x_stride, w_stride = strides
         offset = f"(k + {chain})" if chain else "k"
@@ -345,12 +360,13 @@ class _TileWriter:
             products = [
                 f"{s} = {self.dot.product.format(s=s, x='e', w=f'w{v}')};" for v, s in enumerate(sums)
             ]
-            lines.append(f"{{ {self._element(place)} {' '.join(products)} }}")
+            lines.append(f"{{ {self._element(place, is_cut=is_cut)} {' '.join(products)} }}")
         return "{\n" + indented("\n".join(lines)) + "\n}"
 
-    def _element(self, place: str) -> str:
+    def _element(self, place: str, *, is_cut: bool) -> str:
+        """Of a pair beyond the end of floats the second is zeroed: it may not be a number."""
         if self.dot.pack > 1:
-            return f"const vi e = taut_splat_pack(xr + {place});"
+            return f"const vi e = taut_splat_pack(xr + {place}){' & 0xffff' if is_cut else ''};"
         return f"const float e = {element_load(self.kernel.x, 'xr', place)};"
 
     def _weight(self, place: str, count: int) -> str:

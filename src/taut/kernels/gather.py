@@ -26,6 +26,7 @@ class Gather:
     indices: View
     axis: int
     name: str = "gather"
+    precision: str = "float32"
 
     @property
     def reads(self) -> tuple[View, ...]:

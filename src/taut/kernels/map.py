@@ -35,6 +35,7 @@ class Map:
     out: View
     expression: Expression
     name: str = "map"
+    precision: str = "float32"
 
     @property
     def reads(self) -> tuple[View, ...]:

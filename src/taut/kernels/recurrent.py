@@ -50,6 +50,7 @@ class Recurrent:
     """Of a GRU that multiplies by the reset gate after the matrix: what is added before that"""
     is_backward: bool = False
     name: str = "recurrent"
+    precision: str = "float32"
 
     @property
     def reads(self) -> tuple[View, ...]:

@@ -70,6 +70,11 @@ class Reduce:
     name: str = "reduce"
 
     @property
+    def precision(self) -> str:
+        """Sums of codes are exact in floats as well."""
+        return "int8" if any(view.dtype in ("uint8", "int8") for view in self._inner) else "float32"
+
+    @property
     def reads(self) -> tuple[View, ...]:
         return (*loads(self.expression), *loads(self.epilogue))
 

@@ -11,6 +11,7 @@ from taut.runtimes.base import Runtime
 RUNTIMES = Registry("runtime")
 RUNTIMES.register("onnxruntime", "taut.runtimes.onnxruntime_cpu:OnnxRuntime")
 RUNTIMES.register("openvino", "taut.runtimes.openvino_cpu:OpenVino", extra="openvino")
+RUNTIMES.register("aot", "taut.runtimes.aot.runtime:Aot")
 RUNTIMES.register("torch", "taut.runtimes.torch_eager:TorchEager", extra="train")
 
 

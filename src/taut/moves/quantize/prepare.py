@@ -10,6 +10,7 @@ from taut.graph.shapes import with_shapes
 from taut.moves.quantize.hard_swish import with_hard_sigmoids
 from taut.moves.quantize.opset import raise_opset
 from taut.moves.quantize.qdq import QDQ_OPSET
+from taut.moves.quantize.targets import target_named
 
 
 def prepare(graph: Graph, target: str) -> tuple[Graph, NameMap]:
@@ -22,7 +23,7 @@ def prepare(graph: Graph, target: str) -> tuple[Graph, NameMap]:
 def prepare_unfolded(graph: Graph, target: str) -> tuple[Graph, NameMap]:
     """Return the same with its batch norms, for training."""
     typed = with_shapes(fold_constants(raise_opset(graph, QDQ_OPSET)))
-    if target == "openvino":
+    if target_named(target).has_hard_swish:
         return typed, NameMap()
     gated, names = with_hard_sigmoids(typed)
     return gated, NameMap(names)

@@ -23,6 +23,8 @@ class Target:
     """Operators for which it exists all the same"""
     rescales_in_concat: bool = True
     """Inputs of a concatenation may have scales of their own"""
+    has_hard_swish: bool = False
+    """It takes in a hard swish as it is; for others the gate is made explicit"""
 
 
 _SHARED = frozenset({"Add", "AveragePool", "Concat", "Conv", "Gemm", "GlobalAveragePool", "MatMul", "Mul"})
@@ -32,7 +34,13 @@ TARGETS = {
     target.name: target
     for target in (
         Target("onnxruntime", _SHARED | _TABLES, may_end_in_float=frozenset({"Gemm", "MatMul"})),
-        Target("openvino", _SHARED | {"ConvTranspose", "ReduceMean"}, quantizes_results=False),
+        Target(
+            "openvino",
+            _SHARED | {"ConvTranspose", "ReduceMean"},
+            quantizes_results=False,
+            has_hard_swish=True,
+        ),
+        Target("aot", _SHARED | {"ReduceMean"}, quantizes_results=False, has_hard_swish=True),
         # The reference engine (integer.py), on which nothing ends in float.
         Target("integer", _SHARED | _TABLES | {"ReduceMean"}, rescales_in_concat=False),
     )

@@ -36,6 +36,8 @@ class CompiledStep:
     """A kernel, and the nodes that it computes."""
 
     kernel: str
+    precision: str
+    """Of its products"""
     nodes: tuple[str, ...]
 
 
@@ -53,12 +55,14 @@ class Compiled:
     """Name and operator of every node of the file"""
 
     @staticmethod
-    def of(file: Path, *, is_timed: bool = False) -> Compiled:
+    def of(file: Path, precision: str, *, is_timed: bool = False) -> Compiled:
         """Compile a file, or find what was compiled of it before."""
         content = hashlib.sha256(file.read_bytes()).hexdigest()
-        folder = cache_folder() / digest_of(content, _templates_digest(), "timed" if is_timed else "")
+        folder = cache_folder() / digest_of(
+            content, precision, _templates_digest(), "timed" if is_timed else ""
+        )
         if not (folder / _MANIFEST).exists():
-            _make(file, folder, is_timed=is_timed)
+            _make(file, precision, folder, is_timed=is_timed)
         made = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
         weights = aligned(made["weights_bytes"])
         weights[:] = np.fromfile(folder / _WEIGHTS, np.uint8)
@@ -68,17 +72,17 @@ class Compiled:
             arena_bytes=made["arena_bytes"],
             inputs=tuple(made["inputs"]),
             outputs=tuple(Output(name, dtype, tuple(shape)) for name, dtype, shape in made["outputs"]),
-            steps=tuple(CompiledStep(kernel, tuple(nodes)) for kernel, nodes in made["steps"]),
+            steps=tuple(CompiledStep(kernel, used, tuple(nodes)) for kernel, used, nodes in made["steps"]),
             nodes=tuple((name, op) for name, op in made["nodes"]),
         )
 
 
-def _make(file: Path, folder: Path, *, is_timed: bool) -> None:
+def _make(file: Path, precision: str, folder: Path, *, is_timed: bool) -> None:
     """Lower, emit and compile; the manifest is written last, so that it is there only with all the rest."""
     from taut.graph.onnx_import import load_onnx
 
     graph = load_onnx(file)
-    program = lowered(graph)
+    program = lowered(graph, precision)
     target = target_of(local_device())
     emitted = emit(program, target)
     library = build(emitted.source, target, ("-DTAUT_TIMED",) if is_timed else ())
@@ -93,7 +97,7 @@ def _make(file: Path, folder: Path, *, is_timed: bool) -> None:
             (buffer.name, buffer.dtype, shape)
             for buffer, shape in zip(program.outputs, program.output_shapes, strict=True)
         ],
-        "steps": [(step.kernel.name, step.nodes) for step in program.steps],
+        "steps": [(step.kernel.name, step.kernel.precision, step.nodes) for step in program.steps],
         "nodes": [(node.name, node.op) for node in graph],
     }
     unfinished = folder / f".{_MANIFEST}"
@@ -101,12 +105,12 @@ def _make(file: Path, folder: Path, *, is_timed: bool) -> None:
     unfinished.replace(folder / _MANIFEST)
 
 
-def lowered(graph: Graph) -> Program:
+def lowered(graph: Graph, precision: str) -> Program:
     """Return a graph's program; BadInput names a node that cannot be compiled."""
     from taut.runtimes.aot.lower import lower
 
     try:
-        return lower(graph)
+        return lower(graph, precision)
     except NotLowered as error:
         raise BadInput(f"network {graph.name!r} in runtime aot", str(error), "use another runtime") from error
 

@@ -23,6 +23,7 @@ from taut.runtimes.aot.program import Step
 
 Border = tuple[tuple[int, int], ...]
 """Elements before and after those of a value, for each axis"""
+CODE_TYPES = ("uint8", "int8")
 UNSIGNED = 128
 """Added to codes of int8 that only our kernels see, whose products take unsigned ones"""
 
@@ -292,7 +293,7 @@ class Lowering:
     def place_of(self, name: str, order: Sequence[int]) -> View:
         """Return memory for a value as its readers wish it, in an order where none does."""
         layout = self.wanted.get(name, Layout())
-        dtype = layout.dtype or self.dtype(name)
+        dtype = layout.dtype or stored_type(self.graph, name)
         return self.allocate(self.shape(name), dtype, layout.order or order, layout.border, layout.fill)
 
     def ordered(self, view: View, order: Sequence[int] | None = None, dtype: str | None = None) -> View:
@@ -371,6 +372,16 @@ def _inverse(order: Sequence[int]) -> list[int]:
 def weights(array: np.ndarray) -> View:
     """A constant as a view."""
     return View.whole(Buffer(Storage.WEIGHTS, str(array.dtype), array.size, content=array), array.shape)
+
+
+def stored_type(graph: Graph, name: str) -> str:
+    """Type in memory of a value: int8 that only DequantizeLinear reads is kept unsigned."""
+    value = graph.value(name)
+    if value is None:
+        raise NotLowered(f"the type of {name!r} is not known")
+    is_inner = not graph.is_output(name) and graph.producer(name) is not None
+    is_only_read = all(node.op == "DequantizeLinear" for node in graph.consumers(name))
+    return "uint8" if value.dtype == "int8" and is_inner and is_only_read else value.dtype
 
 
 def text_of(node: Node, attribute: str, default: str) -> str:

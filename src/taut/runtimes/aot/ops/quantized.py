@@ -9,25 +9,18 @@ import numpy as np
 from taut.graph.ir import Graph, Node
 from taut.kernels.expression import Expression, Load, apply, number
 from taut.kernels.view import View
-from taut.runtimes.aot.lowering import UNSIGNED, Affine, Codes, Lowering, NotLowered, Pending, weights
+from taut.runtimes.aot.lowering import (
+    CODE_TYPES,
+    UNSIGNED,
+    Affine,
+    Codes,
+    Lowering,
+    NotLowered,
+    Pending,
+    stored_type,
+    weights,
+)
 from taut.runtimes.aot.ops.elementwise import RULES as ELEMENTWISE
-
-CODE_TYPES = ("uint8", "int8")
-
-
-def stored_as(graph: Graph, codes: str) -> tuple[str, int]:
-    """Type in memory of 8-bit codes, and what is added to them there.
-
-    int8 that only DequantizeLinear reads is kept unsigned, as products want their input.
-    """
-    value = graph.value(codes)
-    readers = graph.consumers(codes)
-    is_inner = not graph.is_output(codes) and graph.producer(codes) is not None
-    if value is None or value.dtype not in CODE_TYPES:
-        raise NotLowered(f"{codes!r} does not hold 8-bit integers")
-    if value.dtype == "int8" and is_inner and all(node.op == "DequantizeLinear" for node in readers):
-        return "uint8", UNSIGNED
-    return value.dtype, 0
 
 
 def affine_of(graph: Graph, node: Node) -> Affine | None:
@@ -41,13 +34,17 @@ def affine_of(graph: Graph, node: Node) -> Affine | None:
     zero = graph.constants.get(node.inputs[2]) if has_zero else np.zeros((), np.int8)
     if scale is None or zero is None or scale.size != 1 or zero.size != 1 or scale.dtype != np.float32:
         return None
-    dtype, shift = stored_as(graph, codes)
+    value = graph.value(codes)
+    if value is None or value.dtype not in CODE_TYPES:
+        return None
+    dtype = stored_type(graph, codes)
+    shift = UNSIGNED if dtype != value.dtype else 0
     return Affine(dtype, float(scale.reshape(-1)[0]), int(zero.reshape(-1)[0]) + shift)
 
 
 def _known_affine(lowering: Lowering, node: Node) -> Affine:
     if (affine := affine_of(lowering.graph, node)) is None:
-        raise NotLowered(f"{node.op} {node.name!r} has several scales, or none that is known")
+        raise NotLowered(f"{node.op} {node.name!r} is not of 8 bits with one known scale")
     return affine
 
 

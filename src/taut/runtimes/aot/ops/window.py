@@ -12,9 +12,8 @@ from taut.kernels.base import Kernel
 from taut.kernels.expression import RESULT, Expression, Load, apply, as_float, number
 from taut.kernels.reduce import Reduce
 from taut.kernels.view import View
-from taut.runtimes.aot.lowering import Deferred, Lowering, NotLowered, Pending, weights
+from taut.runtimes.aot.lowering import CODE_TYPES, Deferred, Lowering, NotLowered, Pending, weights
 from taut.runtimes.aot.ops.geometry import Geometry
-from taut.runtimes.aot.ops.quantized import CODE_TYPES
 
 
 def _pooled(windows: View, order: tuple[int, ...], rank: int, combine: str) -> Deferred:
