@@ -239,7 +239,8 @@ class _OneUnit:
 
     def __init__(self, kernel: Kernel, unit: int) -> None:
         self.name, self.reads, self.writes = kernel.name, kernel.reads, kernel.writes
-        self.multiply_adds, self.reference = kernel.multiply_adds, kernel.reference
+        self.multiply_adds, self.precision = kernel.multiply_adds, kernel.precision
+        self.reference = kernel.reference
         self._kernel, self._unit = kernel, unit
 
     def code(self, target: Target) -> object:

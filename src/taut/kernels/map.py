@@ -26,6 +26,8 @@ from taut.kernels.view import View
 
 _FEWEST_LANES = 3
 """Below, elements are computed one by one"""
+_WORTH_SCATTERING = 8
+"""Elements along an axis from which to compute them together, even if each is stored by itself"""
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,17 @@ class Map:
 
     @cached_property
     def _axes(self) -> tuple[Axis, ...]:
-        return nest(self.out.shape, self._views) or (Axis(1, (0,) * len(self._views)),)
+        """Loops as the result lies in memory; vectors run along the last."""
+        axes = nest(self.out.shape, self._views) or (Axis(1, (0,) * len(self._views)),)
+        if _is_dense(axes[-1]) or not is_vector(self.expression):
+            return axes
+        along = next((axis for axis in reversed(axes) if _is_read_densely(axis)), None)
+        return axes if along is None else (*(axis for axis in axes if axis is not along), along)
 
     def _runs_by_vector(self) -> bool:
         inner = self._axes[-1]
-        is_dense = inner.strides[0] == 1 and inner.size >= _FEWEST_LANES
-        return is_dense and self.out.dtype in LANE_TYPES and is_vector(self.expression)
+        is_together = _is_dense(inner) or _is_read_densely(inner)
+        return is_together and self.out.dtype in LANE_TYPES and is_vector(self.expression)
 
     def _units(self, target: Target) -> int:
         if len(self._axes) > 1:
@@ -121,8 +128,18 @@ class Map:
 
         writer = Writer(load, by_vector=True)
         value = writer.write(self.expression)
-        store = vector_store(self.out, "p0", self._place(self.out, "e"), value, 1, lanes, count)
+        stride = self._axes[-1].strides[0]
+        store = vector_store(self.out, "p0", self._place(self.out, "e"), value, stride, lanes, count)
         return "\n".join([*writer.lines, store])
 
     def reference(self, read: Read) -> tuple[np.ndarray, ...]:
         return (stored(np.broadcast_to(evaluate(self.expression, read), self.out.shape), self.out.dtype),)
+
+
+def _is_dense(axis: Axis) -> bool:
+    """Whether the result has a few neighbours along an axis."""
+    return axis.strides[0] == 1 and axis.size >= _FEWEST_LANES
+
+
+def _is_read_densely(axis: Axis) -> bool:
+    return axis.size >= _WORTH_SCATTERING and len(axis.strides) > 1 and set(axis.strides[1:]) <= {0, 1}

@@ -15,6 +15,8 @@ void *memset(void *, int, size_t);
 typedef float vf __attribute__((vector_size(4 * LANES)));
 typedef int32_t vi __attribute__((vector_size(4 * LANES)));
 typedef float vf_anywhere __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+/* Loops over the lanes of a vector are written out, or its elements would go through memory. */
+#define OVER_LANES _Pragma("GCC unroll 16") for (int i = 0; i < LANES; i++)
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE vf taut_splat(float x) { return x - (vf){0}; }
@@ -27,7 +29,7 @@ INLINE vf taut_load_part(const float *x, int n) {
   return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), x);
 #else
   vf v = {0};
-  for (int i = 0; i < LANES; i++)
+  OVER_LANES
     if (i < n) v[i] = x[i];
   return v;
 #endif
@@ -36,19 +38,19 @@ INLINE void taut_store_part(float *x, vf v, int n) {
 #if LANES == 16 && defined(__AVX512F__)
   _mm512_mask_storeu_ps(x, (__mmask16)((1u << n) - 1), (__m512)v);
 #else
-  for (int i = 0; i < LANES; i++)
+  OVER_LANES
     if (i < n) x[i] = v[i];
 #endif
 }
 /* Lanes that lie apart in memory. */
 INLINE vf taut_gather(const float *x, long stride, int n) {
   vf v = {0};
-  for (int i = 0; i < LANES; i++)
+  OVER_LANES
     if (i < n) v[i] = x[i * stride];
   return v;
 }
 INLINE void taut_scatter(float *x, vf v, long stride, int n) {
-  for (int i = 0; i < LANES; i++)
+  OVER_LANES
     if (i < n) x[i * stride] = v[i];
 }
 
@@ -130,12 +132,12 @@ INLINE v_int8 taut_narrow_int8(vf x) {
 #define TAUT_PART(kind, element)                                  \
   INLINE v_##kind taut_get_part_##kind(const element *x, int n) { \
     v_##kind v = {0};                                             \
-    for (int i = 0; i < LANES; i++)                               \
+    OVER_LANES                               \
       if (i < n) v[i] = x[i];                                     \
     return v;                                                     \
   }                                                               \
   INLINE void taut_put_part_##kind(element *x, v_##kind v, int n) { \
-    for (int i = 0; i < LANES; i++)                               \
+    OVER_LANES                               \
       if (i < n) x[i] = v[i];                                     \
   }
 TAUT_PART(uint8, unsigned char)
@@ -164,13 +166,13 @@ INLINE v_bfloat16 taut_narrow_bfloat16(vf x) {
   }                                                                                                        \
   INLINE vf taut_gather_##kind(const element *x, long stride, int n) {                                     \
     v_##kind v = {0};                                                                                      \
-    for (int i = 0; i < LANES; i++)                                                                        \
+    OVER_LANES                                                                        \
       if (i < n) v[i] = x[i * stride];                                                                     \
     return taut_widen_##kind(v);                                                                           \
   }                                                                                                        \
   INLINE void taut_scatter_##kind(element *x, vf v, long stride, int n) {                                  \
     v_##kind narrow = taut_narrow_##kind(v);                                                               \
-    for (int i = 0; i < LANES; i++)                                                                        \
+    OVER_LANES                                                                        \
       if (i < n) x[i * stride] = narrow[i];                                                                \
   }
 TAUT_LANE_TYPE(uint8, unsigned char)
@@ -236,7 +238,7 @@ INLINE vf taut_max_v(vf a, vf b) { return taut_select_v(a > b, a, b); }
 INLINE vf taut_min_v(vf a, vf b) { return taut_select_v(a < b, a, b); }
 #define TAUT_BY_LANE(name, one)                          \
   INLINE vf taut_##name##_v(vf x) {                      \
-    for (int i = 0; i < LANES; i++) x[i] = one(x[i]);    \
+    OVER_LANES x[i] = one(x[i]);    \
     return x;                                            \
   }
 TAUT_BY_LANE(sqrt, __builtin_sqrtf)
@@ -248,7 +250,7 @@ TAUT_BY_LANE(ceil, __builtin_ceilf)
 /* The first n lanes of one vector, the rest of another. */
 INLINE vf taut_first(vf v, vf rest, int n) {
   vi number;
-  for (int i = 0; i < LANES; i++) number[i] = i;
+  OVER_LANES number[i] = i;
   return taut_select_v(number < n, v, rest);
 }
 INLINE float taut_sum_lanes(vf v) {

@@ -65,4 +65,7 @@ def _both(one: Layout, other: Layout) -> Layout:
             (max(mine[0], theirs[0]), max(mine[1], theirs[1]))
             for mine, theirs in zip(one.border, other.border, strict=True)
         )
-    return Layout(border, one.fill, one.order or other.order, one.dtype or other.dtype)
+    dtypes = {one.dtype, other.dtype} - {None}
+    # Floats are a convenience of some readers, the other types a condition of theirs.
+    dtype = next(iter(dtypes - {"float32"} or dtypes), None)
+    return Layout(border, one.fill, one.order or other.order, dtype)

@@ -16,7 +16,7 @@ import numpy as np
 
 from taut.graph.ir import Graph, Node
 from taut.kernels.base import Kernel
-from taut.kernels.expression import Expression, Literal, Load, apply, loads, number
+from taut.kernels.expression import Expression, Literal, Load, apply, as_float, loads, number
 from taut.kernels.map import Map
 from taut.kernels.view import Buffer, Storage, View
 from taut.runtimes.aot.program import Step
@@ -73,14 +73,14 @@ class Affine:
 
 @dataclass(frozen=True)
 class Codes:
-    """Integers in memory, and what they stand for."""
+    """Integers in memory, as bytes or as whole floats, and what they stand for."""
 
     view: View
     affine: Affine
 
     @property
     def numbers(self) -> Expression:
-        return self.affine.numbers(apply("cast", Load(self.view), dtype="float32"))
+        return self.affine.numbers(as_float(self.view))
 
 
 @dataclass(frozen=True)
@@ -343,6 +343,10 @@ class Lowering:
             place = View.whole(self._output_buffer(name), value.shape)
         else:
             place = self.place_of(name, value.order)
+        if place.dtype == "float32" and self.dtype(name) in CODE_TYPES:
+            # What bytes would do as they are stored; unsigned, as only DequantizeLinear reads floats.
+            rounded = apply(f"saturate_{stored_type(self.graph, name)}", value.expression)
+            value = replace(value, expression=rounded)
         self.compute(value, place)
         self.values[name] = place
         return place

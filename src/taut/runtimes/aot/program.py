@@ -69,7 +69,9 @@ void taut_run(struct taut_pool *pool, char *arena, const char *weights, void *co
 """
 """With TAUT_TIMED the time of each step is kept"""
 WORTH_DIVIDING = 30_000
-"""Multiply-adds of a step, below which to hand over a part takes longer than to do it"""
+"""Multiply-adds of a step in float32, below which to hand over a part takes longer than to do it"""
+_AT_ONCE = {"float32": 1, "bfloat16": 2, "int8": 4}
+"""Multiply-adds in the time of one in float32"""
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,8 @@ class Emitter:
 
     @staticmethod
     def _is_divided(kernel: Kernel, code: Code) -> bool:
-        return code.units > 1 and kernel.multiply_adds > WORTH_DIVIDING
+        work = kernel.multiply_adds / _AT_ONCE[kernel.precision]
+        return code.units > 1 and work > WORTH_DIVIDING
 
     def _call(self, kernel: Kernel, code: Code) -> str:
         name = self._functions.setdefault(

@@ -52,7 +52,7 @@ def operands(lowering: Lowering, node: Node) -> Operands | None:
     axis, graph = _columns(node), lowering.graph
     integers, codes = _integer_weights(graph, node.inputs[1], axis), lowering.codes.get(node.inputs[0])
     if integers is not None and codes is not None:
-        given = unsigned(lowering, codes)
+        given = codes if is_depthwise(graph, node) else unsigned(lowering, codes)
         return Operands(given.view, integers[0], axis, given.affine.zero, integers[1] * given.affine.scale)
     weight = lowering.constant(node.inputs[1])
     if weight is None or weight.dtype != np.float32 or lowering.dtype(node.inputs[0]) != "float32":
@@ -82,7 +82,9 @@ def wish(graph: Graph, node: Node, precision: str) -> tuple[str, Layout] | None:
     name, fill, dtype = node.inputs[0], 0.0, None
     affine = _input_affine(graph, node)
     if affine is not None and _integer_weights(graph, node.inputs[1], _columns(node)) is not None:
-        name, fill, dtype = graph.producer(name).inputs[0], affine.zero, affine.dtype  # type: ignore[union-attr]
+        name, fill = graph.producer(name).inputs[0], affine.zero  # type: ignore[union-attr]
+        # A depthwise convolution reads each code many times: as floats they are converted once.
+        dtype = "float32" if is_depthwise(graph, node) else affine.dtype
     elif precision == "bfloat16" and not is_depthwise(graph, node):
         dtype = "bfloat16"
     if node.op != "Conv":

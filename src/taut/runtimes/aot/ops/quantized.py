@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from taut.graph.ir import Graph, Node
-from taut.kernels.expression import Expression, Load, apply, number
+from taut.kernels.expression import Expression, Load, apply, as_float, number
 from taut.kernels.view import View
 from taut.runtimes.aot.lowering import (
     CODE_TYPES,
@@ -116,10 +116,11 @@ def unsigned(lowering: Lowering, codes: Codes) -> Codes:
     """The same codes as unsigned bytes; copied where they are not."""
     if codes.view.dtype == "uint8":
         return codes
-    shifted = apply("add", apply("cast", Load(codes.view), dtype="float32"), number(UNSIGNED))
+    shift = UNSIGNED if codes.affine.dtype == "int8" else 0
+    shifted = apply("add", as_float(codes.view), number(shift))
     place = lowering.allocate(codes.view.shape, "uint8", codes.view.order)
     lowering.compute(Pending(shifted, codes.view.shape), place)
-    return Codes(place, Affine("uint8", codes.affine.scale, codes.affine.zero + UNSIGNED))
+    return Codes(place, Affine("uint8", codes.affine.scale, codes.affine.zero + shift))
 
 
 def by_column(array: np.ndarray, shape: tuple[int, ...], axis: int) -> Expression:

@@ -12,7 +12,7 @@ from taut.kernels.base import Kernel
 from taut.kernels.expression import RESULT, Expression, Load, apply, as_float, number
 from taut.kernels.reduce import Reduce
 from taut.kernels.view import View
-from taut.runtimes.aot.lowering import CODE_TYPES, Deferred, Lowering, NotLowered, Pending, weights
+from taut.runtimes.aot.lowering import Deferred, Lowering, NotLowered, Pending, weights
 from taut.runtimes.aot.ops.geometry import Geometry
 
 
@@ -45,7 +45,7 @@ def _pool(lowering: Lowering, node: Node, combine: str) -> None:
     geometry = Geometry.of(node, node.attributes["kernel_shape"], shape[2:], made[2:])
     codes = lowering.codes.get(name)
     view = lowering.view(name) if codes is None else codes.view
-    fill = _least(view.dtype) if combine == "max" else 0.0 if codes is None else codes.affine.zero
+    fill = _least(lowering, name) if combine == "max" else 0.0 if codes is None else codes.affine.zero
     data = lowering.bordered(view, geometry.border(shape[2:], made[2:]), fill)
     deferred = _pooled(geometry.windows(data, made[2:]), data.order, rank, combine)
     epilogue: Expression = RESULT
@@ -61,8 +61,10 @@ def _pool(lowering: Lowering, node: Node, combine: str) -> None:
     lowering.define(output, Pending(epilogue, made, deferred))
 
 
-def _least(dtype: str) -> float:
-    return float(np.iinfo(dtype).min) if dtype in CODE_TYPES else -math.inf
+def _least(lowering: Lowering, name: str) -> float:
+    """What is never the largest."""
+    codes = lowering.codes.get(name)
+    return -math.inf if codes is None else float(np.iinfo(codes.affine.dtype).min)
 
 
 def _shares(node: Node, geometry: Geometry, spatial: Sequence[int], made: Sequence[int]) -> Expression:
