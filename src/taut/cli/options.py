@@ -10,7 +10,8 @@ import typer
 Model = Annotated[
     str,
     typer.Argument(
-        help="file.onnx, file.pt2, package.module:function, taut:NAME, timm:NAME, hf:NAME or a folder"
+        help="file.onnx, file.tflite, file.pt2, package.module:function, taut:NAME, timm:NAME, hf:NAME "
+        "or a folder"
     ),
 ]
 Data = Annotated[

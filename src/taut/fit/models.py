@@ -22,11 +22,13 @@ from taut.fit.hubs import SEQUENCE, hf_model, timm_model
 from taut.graph.ir import Graph
 from taut.graph.onnx_import import load_onnx
 from taut.graph.shapes import describe_shape, with_shapes
+from taut.graph.tflite_import import load_tflite
 from taut.runtimes.manifest import MANIFEST_NAME, Manifest, read_manifest
 from taut.tasks.function import imported_function
 
 FORMS = (
-    "file.onnx, file.pt2, package.module:function, taut:NAME, timm:NAME, hf:NAME or the folder of an artifact"
+    "file.onnx, file.tflite, file.pt2, package.module:function, taut:NAME, timm:NAME, hf:NAME "
+    "or the folder of an artifact"
 )
 Sizes = Mapping[str, tuple[int, ...]]
 _PICKLED = {".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".joblib", ".t7"}
@@ -151,6 +153,10 @@ def _open_batches(graph: Graph, wanted: Wanted) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def _open_tflite(path: Path, wanted: Wanted) -> Network:
+    return _network(path.stem, with_shapes(load_tflite(path), wanted.shapes))
+
+
 def _open_pt2(path: Path, wanted: Wanted) -> Network:
     _require_torch(str(path))
     from taut.graph.from_torch import load_pt2
@@ -251,7 +257,8 @@ _SOURCES: dict[str, Callable[[str, Wanted], Network]] = {
 _FILES: dict[str, Callable[[Path, Wanted], Network]] = {
     ".onnx": _open_onnx,
     ".pt2": _open_pt2,
+    ".tflite": _open_tflite,
     ".safetensors": _refuse_weights,
-    **dict.fromkeys((".tflite", ".gguf"), _refuse_later),
+    ".gguf": _refuse_later,
     **dict.fromkeys(_PICKLED, _refuse_pickled),
 }

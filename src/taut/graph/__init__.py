@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from taut.graph.onnx_import import from_onnx, load_onnx
     from taut.graph.shapes import with_shapes
     from taut.graph.split import single_tensor_edges
+    from taut.graph.tflite_import import load_tflite
     from taut.graph.verify import InvariantBroken
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "fold_constants",
     "from_onnx",
     "load_onnx",
+    "load_tflite",
     "node_costs",
     "save_onnx",
     "single_tensor_edges",
@@ -49,6 +51,7 @@ _LAZY = {
     "fold_constants": "fold",
     "from_onnx": "onnx_import",
     "load_onnx": "onnx_import",
+    "load_tflite": "tflite_import",
     "node_costs": "costs",
     "save_onnx": "onnx_export",
     "single_tensor_edges": "split",

@@ -14,9 +14,8 @@ import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto
 
 from taut.core.errors import BadInput
+from taut.graph.model_file import SIZE_BOUND_BYTES
 
-SIZE_BOUND_BYTES = 2**31
-"""Of the file and of its external data together: what one protobuf message, and so one artifact, can hold"""
 _WAY_OUT = "keep the data files beside the model, or save it as one file"
 
 

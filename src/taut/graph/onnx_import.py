@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import stat
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -31,13 +30,14 @@ from onnx import (
 
 from taut.core.errors import BadInput
 from taut.graph.ir import Graph, Node, Value
+from taut.graph.model_file import SIZE_BOUND_BYTES, read_model_file
 from taut.graph.onnx_checks import (
     EXPORT_AGAIN,
     refuse_damaged_names,
     refuse_duplicates,
     refuse_undefined,
 )
-from taut.graph.onnx_external import SIZE_BOUND_BYTES, embed_external_data, has_external_data
+from taut.graph.onnx_external import embed_external_data, has_external_data
 from taut.graph.onnx_types import DTYPE_NAMES, kind_of, value_of
 from taut.graph.order import sort_nodes
 
@@ -46,11 +46,7 @@ _FIRST_IR_WITH_OPSETS = 3
 
 def load_onnx(path: Path) -> Graph:
     """Read an ONNX file and the external data beside it. Raises BadInput for anything but a sound model."""
-    _refuse_special(path)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise BadInput(str(path), f"cannot be read ({error.strerror})", "check its permissions") from error
+    content = read_model_file(path, ".onnx", EXPORT_AGAIN)
     _refuse_other_formats(path, content)
     try:
         model = ModelProto.FromString(content)
@@ -64,23 +60,6 @@ def load_onnx(path: Path) -> Graph:
 def from_onnx(model: ModelProto, folder: Path | None = None) -> Graph:
     """Return our graph of a model, which is not changed; external data is read from the folder."""
     return _to_graph(model, folder, f"ONNX model {model.graph.name!r}", "graph")
-
-
-def _refuse_special(path: Path) -> None:
-    try:
-        status = path.stat()
-    except FileNotFoundError as error:
-        raise BadInput(str(path), "does not exist", "give the path of an .onnx file") from error
-    except (OSError, ValueError) as error:
-        raise BadInput(str(path), f"cannot be read ({error})", "give the path of an .onnx file") from error
-    if stat.S_ISDIR(status.st_mode):
-        raise BadInput(str(path), "is a folder", "give the .onnx file inside it")
-    if not stat.S_ISREG(status.st_mode):
-        raise BadInput(str(path), "is not a regular file", "give the path of an .onnx file")
-    if status.st_size == 0:
-        raise BadInput(str(path), "is empty", EXPORT_AGAIN)
-    if status.st_size > SIZE_BOUND_BYTES:
-        raise BadInput(str(path), f"has {status.st_size} bytes", "the bound is 2 GiB")
 
 
 def _refuse_other_formats(path: Path, content: bytes) -> None:
