@@ -23,7 +23,7 @@ TIERS = (
     ("tasks", "train", "nets"),
     ("moves",),
     ("search",),
-    ("adaptive", "split", "lm", "serve", "diffusion", "learn", "retrieval", "guard"),
+    ("adaptive", "split", "lm", "serve", "diffusion", "learn", "retrieval", "guard", "nonneural"),
     ("fit",),
     ("systems",),
     ("cli",),

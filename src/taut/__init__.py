@@ -5,6 +5,7 @@
     taut.prove(a, b, inputs)
     taut.profile(model)
     taut.load(folder)                     # a callable
+    taut.nonneural.compile(model)         # of scikit-learn; a callable too
 
 Nothing heavy is imported until one of these is used.
 """
@@ -19,9 +20,10 @@ _PUBLIC = {
     "prove": "taut.fit.api:prove",
     "profile": "taut.fit.api:profile",
     "load": "taut.runtimes.artifact:load_artifact",
+    "nonneural": "taut.nonneural",
 }
 
-__all__ = ["fit", "load", "profile", "prove"]
+__all__ = ["fit", "load", "nonneural", "profile", "prove"]
 
 
 def __getattr__(name: str) -> Any:

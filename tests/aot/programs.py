@@ -39,12 +39,12 @@ def run_compiled(
     return outputs
 
 
-def relative_error(made: np.ndarray, wanted: np.ndarray) -> float:
-    """The largest difference, as a share of the largest element that is finite."""
+def relative_error(made: np.ndarray, wanted: np.ndarray, least: float = 1e-6) -> float:
+    """The largest difference, as a share of the largest element that is finite, or of the least scale."""
     made, wanted = np.asarray(made, np.float64).reshape(-1), np.asarray(wanted, np.float64).reshape(-1)
     is_finite = np.isfinite(wanted)
     np.testing.assert_array_equal(made[~is_finite], wanted[~is_finite])
     if not is_finite.any():
         return 0.0
-    scale = max(float(np.abs(wanted[is_finite]).max()), 1e-6)
+    scale = max(float(np.abs(wanted[is_finite]).max()), least)
     return float(np.abs(made[is_finite] - wanted[is_finite]).max()) / scale

@@ -21,6 +21,7 @@ from taut.runtimes.aot.lower import lower, prepared
 from taut.runtimes.aot.program import Program, run_plainly
 
 _STEP = 6 / 255
+_FLOORED = {"nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
 
 
 def _random(*shape: int) -> np.random.Generator:
@@ -128,19 +129,38 @@ def test_values_between_two_integer_kernels_are_bytes() -> None:
     assert {view.shape for view in written if view.dtype == "float32"} == {(1, 5)}
 
 
-def test_pairs_around_what_only_moves_elements_cost_nothing() -> None:
+_MOVES = {
+    # Operator: its further inputs, attributes, the output's shape, kernels
+    "Transpose": ((), {"perm": [1, 0, 3, 2]}, (4, 2, 5, 3), 2),
+    "DepthToSpace": ((), {"blocksize": 2}, (2, 1, 6, 10), 3),
+    "Tile": ((np.array([1, 2, 1, 1]),), {}, (2, 8, 3, 5), 3),
+    "Resize": (("", np.array([1, 1, 2, 3], np.float32)), {"mode": "nearest", **_FLOORED}, (2, 4, 6, 15), 3),
+    "Pad": ((np.array([0, 0, 1, 0, 0, 0, 0, 2]),), {}, (2, 4, 4, 7), 5),
+}
+
+
+@pytest.mark.parametrize("op", _MOVES)
+def test_pairs_around_what_only_moves_elements_leave_codes(op: str) -> None:
+    """Between the first kernel and the last, which are those of the ends, everything is a byte."""
+    further, attributes, shape, kernels = _MOVES[op]
+    constants = {f"further{place}": one for place, one in enumerate(further) if not isinstance(one, str)}
+    names = tuple(
+        f"further{place}" if f"further{place}" in constants else "" for place in range(len(further))
+    )
     nodes = (
         Node("q", "QuantizeLinear", ("x", "s", "z"), ("c",)),
         Node("dq", "DequantizeLinear", ("c", "s", "z"), ("v",)),
-        Node("turn", "Transpose", ("v",), ("t",), {"perm": [1, 0]}),
+        Node("move", op, ("v", *names), ("t",), attributes),
         Node("q2", "QuantizeLinear", ("t", "s", "z"), ("c2",)),
         Node("dq2", "DequantizeLinear", ("c2", "s", "z"), ("y",)),
     )
-    constants = {"s": np.asarray(np.float32(0.1)), "z": np.asarray(np.uint8(7))}
-    ends = Value("x", "float32", (3, 5)), Value("y", "float32", (5, 3))
-    graph = with_shapes(Graph("turned", (ends[0],), (ends[1],), nodes, constants, opsets={"": 17}))
+    constants |= {"s": np.asarray(np.float32(0.1)), "z": np.asarray(np.uint8(7))}
+    ends = Value("x", "float32", (2, 4, 3, 5)), Value("y", "float32", shape)
+    graph = with_shapes(Graph("moved", (ends[0],), (ends[1],), nodes, constants, opsets={"": 17}))
     program, inputs = lower(graph), _inputs(graph)
-    assert len(program.steps) == 2
+    assert [view.dtype for kernel in _kernels(program)[:-1] for view in kernel.writes] == ["uint8"] * (
+        kernels - 1
+    )
     np.testing.assert_allclose(run_plainly(program, inputs)[0], _wanted(graph, inputs).reshape(-1), atol=1e-6)
 
 

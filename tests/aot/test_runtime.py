@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from programs import needs_compiler
-from tests.runtimes.runtime_nets import conv_graph, image, reference
+from tests.runtimes.runtime_nets import conv_graph, image, network, reference
 
-from taut.core.errors import BadInput
+from taut.core.errors import BadInput, EnvironmentFailed, NotTheProvenPath
 from taut.core.network import Stage
+from taut.devices import compiler as compiler_module
 from taut.devices.local import local_device
 from taut.graph import Graph, Node, Value
-from taut.runtimes.aot import compiled
+from taut.runtimes.aot import making
+from taut.runtimes.aot.compiled import Compiled
 from taut.runtimes.aot.runtime import Aot
+from taut.runtimes.artifact import ArtifactRecord, load_artifact, save_artifact
 
 STAGE = Stage("aot")
 _TINY = np.float32(1e-40)
@@ -64,8 +70,23 @@ def test_threads_change_nothing_however_often_they_are_called(tmp_path: Path) ->
 def test_what_was_compiled_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = _save(tmp_path)
     wanted = Aot().open(tmp_path, files, STAGE, 1).run(image())["logits"]
-    monkeypatch.setattr(compiled, "build", None)
+    monkeypatch.setattr(making, "make", None)
     np.testing.assert_array_equal(Aot().open(tmp_path, files, STAGE, 1).run(image())["logits"], wanted)
+
+
+@needs_compiler
+def test_what_is_found_runs_without_a_framework(tmp_path: Path) -> None:
+    files = _save(tmp_path)
+    Aot().open(tmp_path, files, STAGE, 1)
+    code = (
+        "import sys, numpy as np; from pathlib import Path; from taut.core.network import Stage;"
+        "from taut.runtimes.aot.runtime import Aot;"
+        f"session = Aot().open(Path({str(tmp_path)!r}), {files}, Stage('aot'), 1);"
+        "print(session.run({'image': np.ones((1, 3, 16, 16), np.float32)})['logits'].shape);"
+        "print({'onnx', 'onnxruntime', 'torch', 'taut.runtimes.aot.lowering'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["(1, 10)", "set()"]
 
 
 @needs_compiler
@@ -115,11 +136,65 @@ def test_settings_that_are_not_known_are_refused(stage: Stage, tmp_path: Path) -
         Aot().save(conv_graph(), stage, tmp_path, "main")
 
 
-def test_without_a_compiler_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = _save(tmp_path)
-    monkeypatch.setattr("taut.kernels.build.compiler", lambda: None)
-    monkeypatch.setattr("taut.runtimes.aot.runtime.compiler", lambda: None)
-    monkeypatch.setattr(compiled, "digest_of", lambda *_: "never made")
-    with pytest.raises(BadInput, match="another runtime"):
-        Aot().open(tmp_path, files, STAGE, 1)
+@pytest.fixture
+def artifact(tmp_path: Path) -> Path:
+    return save_artifact(network(conv_graph(), STAGE), tmp_path / "net", ArtifactRecord(1, local_device()))
+
+
+def _without_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler")
+    compiler_module.compiler.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _compiler_found_anew() -> Iterator[None]:
+    yield
+    compiler_module.compiler.cache_clear()
+
+
+@needs_compiler
+def test_without_a_compiler_onnxruntime_runs_the_file_and_says_so(
+    artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load_artifact(artifact).is_proven_here
+    _without_compiler(monkeypatch)
+    loaded = load_artifact(artifact)
+    assert not loaded.is_proven_here
+    with pytest.warns(NotTheProvenPath, match="main.onnx runs in onnxruntime.* no C compiler") as caught:
+        outputs = loaded(image())
+    assert len(caught) == 1
+    np.testing.assert_allclose(outputs["logits"], reference(conv_graph(), image())["logits"], rtol=1e-4)
+    assert {one.where for one in loaded.placement()} == {"CPUExecutionProvider"}
+
+
+def test_without_a_compiler_nothing_is_offered_or_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _without_compiler(monkeypatch)
     assert Aot().variants(local_device(), 2) == []
+    with pytest.raises(BadInput, match=r"needs a C compiler .* another runtime"):
+        _save(tmp_path)
+
+
+@needs_compiler
+def test_node_that_went_elsewhere_is_an_error_where_the_network_was_proven(artifact: Path) -> None:
+    manifest = artifact / "manifest.json"
+    manifest.write_text(manifest.read_text().replace("aot/float32", "onnxruntime/float32"))
+    with pytest.raises(EnvironmentFailed, match=r"operator Add ran as 1 onnxruntime/float32 .* aot/float32"):
+        load_artifact(artifact)
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ["program.json", "0.so", "0.weights"])
+@pytest.mark.parametrize("content", [b"", b"[]", None], ids=["empty", "other", "missing"])
+def test_what_is_damaged_in_the_cache_is_made_anew(
+    name: str, content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    files = _save(tmp_path)
+    damaged = Compiled.of(tmp_path / files[0], "float32", {}).segments[0].file.with_name(name)
+    damaged.unlink()
+    if content is not None:
+        damaged.write_bytes(content)
+    outputs = Aot().open(tmp_path, files, STAGE, 1).run(image())
+    np.testing.assert_allclose(outputs["logits"], reference(conv_graph(), image())["logits"], rtol=1e-4)

@@ -14,6 +14,7 @@ from tflite_cases import CASES, random_inputs
 from tflite_writer import FileModel, FileOperator, FileTensor, constant, write_tflite
 
 from taut.core.errors import BadInput
+from taut.graph.editor import Editor
 from taut.graph.ir import Graph
 from taut.graph.onnx_export import to_onnx
 from taut.graph.tflite_import import load_tflite
@@ -166,29 +167,52 @@ def _mlperf_file(name: str) -> Path:
     return path
 
 
-_TOLERANCES = {
-    # The interpreter quantizes what goes into this one's int8 weights; here it stays in float.
-    "kws_ref_model_float32.tflite": 0.02,
-    # One operator is within a step, which the layers behind it carry on: 2 steps of a logit are 0.2,
-    # and 10 of softmax's 256; the interpreter's own two sets of kernels differ by 5.
-    "pretrainedResnet_quant.tflite": 10,
-    "kws_ref_model.tflite": 8,
-    "ad01_int8.tflite": 2,
-}
 _NETWORKS = [name.removesuffix(":") for name in _GOLDEN if name.endswith(".tflite:")]
+_HYBRID = "kws_ref_model_float32.tflite"
+"""The interpreter quantizes what goes into its int8 weights; here it stays in float"""
+
+
+_LOGIT_STEPS = {"pretrainedResnet_quant.tflite": 7, "pretrainedResnet_large_int8.tflite": 4}
+"""Largest difference over 20 random inputs where it exceeds 2 steps.
+
+One layer fed with the interpreter's codes is within a step, at 1.3% of its codes at most, without bias; it
+adds up over residual branches. The interpreter's optimised and reference kernels differ by 4 and 2 there.
+"""
 
 
 @pytest.mark.parametrize("name", _NETWORKS)
 def test_network_computes_what_the_interpreter_does(name: str) -> None:
+    """Floats to 1e-5 of the largest, codes to a step; before a softmax, which saturates, by net."""
     graph = load_tflite(_mlperf_file(name))
     tensors = [FileTensor(value.name, value.static_shape, value.dtype) for value in graph.inputs]
-    (found,) = _outputs(graph, random_inputs(tensors, seed=0, least=0.0)).values()
-    expected = _GOLDEN[f"{name}:"]
+    inputs = random_inputs(tensors, seed=0, least=0.0)
+    _assert_near(_outputs(graph, inputs)[graph.outputs[0].name], _GOLDEN[f"{name}:"], name, steps=1)
+    if f"{name}:logits" in _GOLDEN:
+        (softmax,) = [node for node in graph if node.op == "Softmax"]
+        logits, expected = _tapped(graph, softmax.inputs[0]), _GOLDEN[f"{name}:logits"]
+        (found,) = _outputs(logits, inputs).values()
+        if expected.dtype == np.int8:
+            _assert_near((found.astype(int) - 128).astype(np.int8), expected, name, _LOGIT_STEPS.get(name, 2))
+        else:
+            _assert_near(found, expected, name, steps=0)
+
+
+def _assert_near(found: np.ndarray, expected: np.ndarray, name: str, steps: int) -> None:
     assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
-    is_float = found.dtype.kind == "f"
-    tolerance = _TOLERANCES.get(name, 1e-5 if is_float else 1)
-    scale = np.abs(expected).max() if is_float else 1
-    assert np.abs(found.astype(float) - expected.astype(float)).max() <= tolerance * scale
+    share = 0.02 if name == _HYBRID else 1e-5
+    bound = steps if found.dtype == np.int8 else share * np.abs(expected).max()
+    assert np.abs(found.astype(float) - expected.astype(float)).max() <= bound
+
+
+def _tapped(graph: Graph, value: str) -> Graph:
+    """The graph with one output: a value, or the codes that it is dequantized from."""
+    producer = graph.producer(value)
+    if producer is not None and producer.op == "DequantizeLinear":
+        value = producer.inputs[0]
+    typed = graph.value(value)
+    assert typed is not None
+    values = {name: item for name, item in graph.values.items() if name != value}
+    return Editor(replace(graph, outputs=(typed,), values=values)).graph()
 
 
 @pytest.mark.parametrize("name", [name for name in _NETWORKS if "int8" in name or "quant" in name])
@@ -285,6 +309,7 @@ def test_contradictions_are_refused(tmp_path: Path) -> None:
         "picture 'x' of 3 axes": _changed("conv same", "x", shape=(5, 6, 4)),
         "do not fit it": _changed("int8 conv", "w", scale=(0.1, 0.2)),
         "scales or zero points": _changed("int8 conv", "x", scale=(float("nan"),)),
+        "axis 3 is asked for in tensor 'first' of 2 axes": _changed("split", "first", shape=(5, 6)),
         "a zero point that is no int8": _changed("int8 conv", "x", zero_point=(300,)),
         "version 2 of the format": write_tflite(replace(model, version=2)),
         "names tensor 9 of 4": write_tflite(replace(model, outputs=(9,))),

@@ -374,7 +374,8 @@ def _all() -> dict[str, Case]:
         if case.model.tensors[0].shape == PICTURE and case.model.tensors[0].dtype == "float32"
     }
     # Of those that work number by number, which are one piece of code, a few are enough.
-    many = _UNARY.keys() | {name for name in fit if name.endswith(" row") and name != "add row"}
+    many = _UNARY.keys() | {"gelu approximate", "log softmax", "softmax sharp"}
+    many |= {name for name in fit if name.endswith(" row") and name != "add row"}
     behind = {
         f"{name} behind": behind_convolution(case)
         for name, case in fit.items()

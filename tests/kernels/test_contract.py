@@ -9,19 +9,28 @@ import numpy as np
 import pytest
 from programs import TARGETS, needs_compiler, relative_error, run_compiled
 
+from taut.kernels.argmax import ArgMax
 from taut.kernels.base import Kernel
+from taut.kernels.blend import Blend
+from taut.kernels.cluster import Assign, Centroids
+from taut.kernels.cumulate import Cumulate
 from taut.kernels.dense import Dense
 from taut.kernels.expression import RESULT, Expression, Load, apply, number
+from taut.kernels.forest import Forest, Trees
 from taut.kernels.gather import Gather
+from taut.kernels.k_best import KBest, Vote
 from taut.kernels.map import Map
+from taut.kernels.rank import Rank
 from taut.kernels.recurrent import Cell, Recurrent
 from taut.kernels.reduce import Reduce
+from taut.kernels.scatter import COMBINED, Scatter
+from taut.kernels.softmax import Softmax
 from taut.kernels.target import Target
 from taut.kernels.view import Buffer, Storage, View
 from taut.runtimes.aot.lowering import weights
 from taut.runtimes.aot.program import Program, Step, run_plainly
 
-_STEP = {"bfloat16": 2**-7, "uint8": 1 / 255, "int8": 1 / 127}
+_STEP = {"bfloat16": 2**-7, "uint8": 1 / 255, "int8": 1 / 127, "int32": 1e-9}
 """Where sums fall near a tie, rounding may go either way; as a share of the largest result"""
 _random = np.random.default_rng(0)
 
@@ -119,11 +128,51 @@ def _recurrents() -> Iterator[Kernel]:
         yield dataclasses.replace(lstm, start_memory=given(1, hidden), last_memory=made(1, hidden))
 
 
+def _numbers(*rows: object) -> View:
+    content = np.array(rows)
+    return View.whole(Buffer(Storage.WEIGHTS, "int64", content.size, content=content), content.shape)
+
+
 def _gathers() -> Iterator[Kernel]:
-    numbers = np.array([[2, -1, 0], [4, 4, 1]])
-    indices = View.whole(Buffer(Storage.WEIGHTS, "int64", 6, content=numbers), numbers.shape)
-    yield Gather(made(3, 2, 3, 7), given(3, 5, 7), indices, 1)
-    yield Gather(made(2, 3), given(5), indices, 0)
+    rows = _numbers([[2], [-1], [0]], [[4], [4], [1]])
+    still = given(5, 7).split(0, (5, 1, 1)).broadcast((5, 2, 3, 7))
+    yield Gather(made(2, 3, 7), still, rows)
+    yield Gather(made(2, 3), given(5, 2, 3), rows)  # places that x follows
+    yield Gather(made(2, 4), given(3, 5, 2, 4).transpose((1, 0, 2, 3)), _numbers([1, 2], [-1, 0]))
+
+
+def _scatters() -> Iterator[Kernel]:
+    for combine in COMBINED:
+        data = made(5, 4)
+        target = View(data.buffer, (5, 3, 4), (4, 0, 1))
+        yield Map(data, Load(given(5, 4)))
+        yield Scatter(data, target, _numbers([2], [-1], [2]), given(3, 4), combine)
+    data = made(5, 4)
+    yield Map(data, Load(given(5, 4)))
+    yield Scatter(data, View(data.buffer, (5, 2), (4, 1)), _numbers([2], [-1]), given(2))
+
+
+def _ranks() -> Iterator[Kernel]:
+    for is_largest in (True, False):
+        yield Rank(made(3, 4), made(3, 4), given(3, 9), is_largest)
+        yield Rank(made(3, 1), made(3, 1), given(9, 3).transpose((1, 0)), is_largest, is_last=True)
+    yield Rank(made(6), made(6), given(6))
+
+
+def _running_sums() -> Iterator[Kernel]:
+    for is_exclusive in (True, False):
+        yield Cumulate(made(3, 9), given(3, 9), is_exclusive)
+        backwards = (slice(None), slice(None), slice(None, None, -1))
+        yield Cumulate(made(2, 3, 4).slice(backwards), given(2, 3, 4).slice(backwards), is_exclusive)
+    yield Cumulate(made(7), given(7))
+
+
+def _blends() -> Iterator[Kernel]:
+    places, weights = np.array([[0, 1], [1, 2], [2, 2], [0, 0], [2, 0]]), noise(5, 2)
+    yield Blend(made(2, 5, 37), given(2, 3, 37), 1, places, weights)
+    yield Blend(made(2, 7, 5), given(2, 7, 3), 2, places, weights)
+    yield Blend(made(5), given(3), 0, places, weights)
+    yield Blend(made(5, 2, 4), given(3, 4, 2).transpose((0, 2, 1)), 0, places, weights)
 
 
 def _typed() -> Iterator[Kernel]:
@@ -164,6 +213,53 @@ def _packed() -> Iterator[Kernel]:
     )
 
 
+def _selections() -> Iterator[Kernel]:
+    """Rows in two pieces, the second goes on with the lists; parts longer and shorter than a vector."""
+    for columns, parts, k in ((70, 3, 5), (9, 2, 1), (5, 2, 7)):
+        best, who = made(parts, 4, k), made(parts, 4, k, dtype="int32")
+        yield KBest(best, who, given(4, columns), 0, is_start=True)
+        yield KBest(best, who, given(4, columns), columns, is_start=False)
+        yield Vote(made(4, dtype="int32"), best, who, np.arange(2 * columns, dtype=np.int32) % 3)
+    yield ArgMax(made(33, dtype="int32"), given(33, 7))
+    yield ArgMax(made(5, dtype="int32"), given(3, 5).transpose((1, 0)))
+
+
+def _clusters() -> Iterator[Kernel]:
+    for features in (37, 16, 3):
+        sums, counts = made(3, 4, features), made(3, 4, dtype="int32")
+        spread = made(3)
+        for is_start in (True, False):
+            nearest = made(11, dtype="int32")
+            yield Assign(nearest, sums, counts, spread, given(11, features), given(11, 4), is_start)
+        yield Centroids(made(4, features), made(4), sums, counts, given(4, features))
+
+
+def _forests() -> Iterator[Kernel]:
+    """Trees of two levels, and one that is a leaf only."""
+    left = np.array([1, 3, 2, 3, 4, 5], np.int32)
+    trees = Trees(
+        feature=np.array([2, 0, 0, 0, 0, 0], np.int32),
+        threshold=np.array([0.1, -0.2, *[np.inf] * 4], np.float32),
+        left=left,
+        answer=np.array([0, 0, 1, 2, 0, 3], np.int32),
+        answers=noise(4, 3),
+        roots=np.array([0, 5, 0], np.int32),
+    )
+    for rows, groups in ((19, 2), (8, 3), (1, 1), (261, 2)):
+        yield Forest(made(groups, rows, 3), given(rows, 4), trees)
+
+
+def _softmaxes() -> Iterator[Kernel]:
+    """Rows that fill vectors and do not, strided outside, masked by an expression, stored as other types."""
+    for rows, n in ((5, 64), (3, 37), (1, 8)):
+        for is_log in (False, True):
+            yield Softmax(made(rows, n), Load(given(rows, n)), is_log=is_log)
+    mask = apply(
+        "add", apply("mul", Load(given(4, 3, 21)), number(0.3)), Load(given(1, 3, 21).broadcast((4, 3, 21)))
+    )
+    yield Softmax(made(3, 4, 21).transpose((1, 0, 2)), mask, apply("mul", RESULT, Load(given(4, 3, 21))))
+
+
 FAMILIES: dict[str, Callable[[], Iterator[Kernel]]] = {
     "map": _maps,
     "dense": _denses,
@@ -172,6 +268,14 @@ FAMILIES: dict[str, Callable[[], Iterator[Kernel]]] = {
     "gather": _gathers,
     "typed": _typed,
     "packed": _packed,
+    "scatter": _scatters,
+    "rank": _ranks,
+    "cumulate": _running_sums,
+    "blend": _blends,
+    "softmax": _softmaxes,
+    "selections": _selections,
+    "clusters": _clusters,
+    "forests": _forests,
 }
 
 

@@ -87,3 +87,8 @@ def test_order_of_axes_is_that_of_memory() -> None:
     view, _ = numbered((2, 3, 4))
     assert view.transpose((2, 0, 1)).order == (1, 2, 0)
     assert view.slice([slice(0, 1), slice(None), slice(None)]).order == (0, 1, 2)
+
+
+def test_a_slice_of_a_view_without_axes_is_itself() -> None:
+    view, _ = numbered(())
+    assert view.slice([]) == view

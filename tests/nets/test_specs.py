@@ -76,9 +76,11 @@ def test_scaled_channels_are_multiples_of_eight_and_not_much_less(
         ("digits-cnn", 306_122, 8_426_752),
         ("resnet20-cifar10", 272_474, 40_813_184),
         ("mobilenetv2-half-cifar10", 535_370, 25_501_824),
+        ("convfirst-cifar10", 736_138, 9_071_104),
+        ("convnext-cifar10", 900_170, 10_814_976),
     ],
 )
-def test_shipped_nets_keep_their_size(name: str, parameters: int, macs: int) -> None:
+def test_nets_keep_their_size(name: str, parameters: int, macs: int) -> None:
     spec: NetSpec = NETS.load(name)
     assert (_parameters(spec.build()), _macs(spec.build(), spec.input_shape)) == (parameters, macs)
 

@@ -37,6 +37,10 @@ class BadInput(TautError):
     exit_code = Exit.BAD_INPUT
 
 
+class NotTheProvenPath(UserWarning):
+    """A network runs, but otherwise than it was proven; one line that says how and why."""
+
+
 class EnvironmentFailed(TautError):
     """The machine failed (disk, device, worker); the run can be resumed."""
 

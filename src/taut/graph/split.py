@@ -31,7 +31,16 @@ def split(graph: Graph, cuts: Sequence[Sequence[str]]) -> tuple[Graph, ...]:
         if not parts[-1] or not rest:
             raise BadInput(_named(cut), "leaves a part without nodes", "order cuts from first to last")
     parts.append([node for name, node in flow.nodes.items() if name in rest])
-    return tuple(_part(graph, parts, place) for place in range(len(parts)))
+    return divided(graph, parts)
+
+
+def divided(graph: Graph, groups: Sequence[Sequence[Node]]) -> tuple[Graph, ...]:
+    """Return a part for each group of nodes; a group reads only what it or an earlier one makes.
+
+    A node in no group reads constants alone and is copied to every part that needs it. The types of values
+    that pass from group to group must be known.
+    """
+    return tuple(_part(graph, groups, place) for place in range(len(groups)))
 
 
 def single_tensor_edges(graph: Graph) -> tuple[str, ...]:
@@ -182,7 +191,8 @@ def _part(graph: Graph, parts: Sequence[Sequence[Node]], place: int) -> Graph:
     ]
     later = {name for part in parts[place + 1 :] for node in part for name in reads(node)}
     crossing = [name for name in own & later if not graph.is_output(name)]
-    nodes = _with_constant_makers(graph, parts[place], [value.name for value in ends])
+    grouped = {node.name for part in parts for node in part}
+    nodes = _with_constant_makers(graph, parts[place], [value.name for value in ends], grouped)
     made = {name for node in nodes for name in node.outputs}
     wanted = {name for node in nodes for name in reads(node)} | {value.name for value in ends}
     inputs = wanted - made - set(graph.constants)
@@ -197,14 +207,16 @@ def _part(graph: Graph, parts: Sequence[Sequence[Node]], place: int) -> Graph:
     )
 
 
-def _with_constant_makers(graph: Graph, part: Sequence[Node], ends: Sequence[str]) -> list[Node]:
-    """The part with the nodes that make what it reads, or ends in, of constants alone."""
+def _with_constant_makers(
+    graph: Graph, part: Sequence[Node], ends: Sequence[str], grouped: set[str]
+) -> list[Node]:
+    """The part with the nodes of no group that make what it reads, or ends in, of constants alone."""
     names = {node.name for node in part}
     pending = [*ends, *(name for node in part for name in reads(node))]
     while pending:
         value = pending.pop()
         maker = graph.producer(value)
-        if maker is not None and maker.name not in names and value in graph.constant_values:
+        if maker is not None and maker.name not in names | grouped:
             names.add(maker.name)
             pending += reads(maker)
     return [node for node in graph if node.name in names]

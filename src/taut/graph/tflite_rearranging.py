@@ -152,7 +152,8 @@ def _split(conversion: Conversion, operator: Operator) -> None:
         source, _, along = inputs_of(operator, 3, 3)
     axis = axis_of(conversion, source, int(conversion.constant(along).reshape(-1)[0]))
     order = conversion.order(source)
-    sizes = [conversion.shape(output)[axis] for output in operator.outputs]
+    # Part by part, since a damaged file's outputs may have fewer axes than what is split.
+    sizes = [conversion.shape(output)[axis_of(conversion, output, axis)] for output in operator.outputs]
     names = (conversion.real(source, order), conversion.hold("sizes", np.array(sizes, np.int64)))
     parts = conversion.add_many("Split", names, {"axis": order.index(axis)}, len(sizes))
     for output, part in zip(operator.outputs, parts, strict=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -59,3 +59,29 @@ class Kernel(Protocol):
     def reference(self, read: Read) -> tuple[np.ndarray, ...]:
         """What it writes, computed plainly by numpy; one array for each view that is written."""
         ...
+
+
+@runtime_checkable
+class Cuttable(Kernel, Protocol):
+    """A kernel whose places along some axes are computed independently: it may be made of fewer of them."""
+
+    @property
+    def out(self) -> View:
+        """What it writes; all that it reads has these axes first, in the same order."""
+        ...
+
+    @property
+    def free_axes(self) -> range:
+        """Axes of ``out`` along which every view may be sliced alike."""
+        ...
+
+    def over(self, change: Callable[[View], View], /) -> Self:
+        """Return the same kernel over other views."""
+        ...
+
+
+def cut(kernel: Cuttable, axis: int, places: range) -> Cuttable:
+    """Return the kernel for some neighbouring places along a free axis."""
+    assert axis in kernel.free_axes
+    slices = [slice(None)] * axis + [slice(places.start, places.stop)]
+    return kernel.over(lambda view: view.slice(slices))

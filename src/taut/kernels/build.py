@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 
 from taut.core.errors import BadInput, EnvironmentFailed
-from taut.devices.compiler import compiler, compiler_version
-from taut.devices.local import local_device
+from taut.devices.compiler import compiler, compiler_identity
+from taut.devices.local import local_fingerprint
 from taut.kernels.target import Target
 
 FLAGS = ("-std=gnu11", "-O2", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC", "-w")
@@ -32,11 +32,7 @@ def build(source: str, target: Target, extra: tuple[str, ...] = ()) -> Path:
 
     Raises BadInput where there is no compiler, EnvironmentFailed where it fails.
     """
-    path = compiler()
-    if path is None:
-        raise BadInput(
-            "compiling", "needs a C compiler (gcc, clang or cc)", "install gcc, or use another runtime"
-        )
+    path = required_compiler()
     flags = (*FLAGS, *target.flags, *extra)
     library = cache_folder() / digest_of(source, *flags) / "net.so"
     if not library.exists():
@@ -44,9 +40,19 @@ def build(source: str, target: Target, extra: tuple[str, ...] = ()) -> Path:
     return library
 
 
+def required_compiler() -> str:
+    """Return the compiler's path; BadInput where there is none."""
+    path = compiler()
+    if path is None:
+        raise BadInput(
+            "compiling", "needs a C compiler (gcc, clang or cc)", "install gcc, or use another runtime"
+        )
+    return path
+
+
 def digest_of(*parts: str) -> str:
     """A name for what is made of the parts by this compiler on this machine."""
-    identity = "\n".join([compiler_version(), local_device().fingerprint, *parts])
+    identity = "\n".join([compiler_identity(), local_fingerprint(), *parts])
     return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
 

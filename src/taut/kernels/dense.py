@@ -15,22 +15,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
 
 from taut.kernels.access import element_load, vector_load, vector_store
 from taut.kernels.base import Code, Read
-from taut.kernels.expression import C_TYPES, RESULT, Expression, Writer, evaluate, loads, stored
+from taut.kernels.expression import C_TYPES, RESULT, Expression, Writer, evaluate, loads, map_views, stored
 from taut.kernels.loops import Axis, indented, index, loop, nest, pointer
 from taut.kernels.target import Target
 from taut.kernels.view import Buffer, Storage, View, row_major
 
 _Part = tuple[int, int, int, int]
 """First number of a loop, how many, size of each, lanes in use of its last vector"""
-_LATENCY = 4
-"""Multiply-adds in flight that keep a unit busy"""
+_LATENCY = 8
+"""Multiply-adds in flight that keep two units busy"""
+_CACHE_BYTES = 2**15
+_CACHE_WAYS, _WAY_BYTES = 8, 2**12
+"""Of the first cache, in which lines at the same place of each way displace one another"""
 _MOST_VECTORS = 8
 
 
@@ -100,6 +103,18 @@ class Dense:
         return str(self.weights.dtype)
 
     @property
+    def free_axes(self) -> range:
+        """A batch has weights of its own, and weights that are a view lie where others may write."""
+        if isinstance(self.weights, View):
+            return range(0)
+        return range(self.batch_axes, self.batch_axes + self.pixel_axes)
+
+    def over(self, change: Callable[[View], View]) -> Dense:
+        return replace(
+            self, x=change(self.x), out=change(self.out), epilogue=map_views(self.epilogue, change)
+        )
+
+    @property
     def dot(self) -> Dot:
         return DOTS[self.precision]
 
@@ -150,15 +165,27 @@ class Dense:
                     yield Tile(pixels, vectors, chains)
 
     def _cycles(self, tile: Tile, target: Target) -> float:
-        """Per summed element: a multiply-add or load of a vector takes a cycle, a broadcast half of one."""
+        """Per summed element: a multiply-add, the load of a vector and a broadcast take a cycle each.
+
+        Loads take two where the next cache has to deliver them. They hide behind multiply-adds, not wholly.
+        """
         count = -(-self._n // target.lanes)
+        panel_bytes = 4 * tile.vectors * target.lanes * math.prod(axis.size for axis in self._summed)
+        per_vector = 1 if panel_bytes // self.dot.pack <= _CACHE_BYTES else 2
+        per_element = 2 if self._is_crowded(tile.pixels) else 1
         total = 0.0
         for vectors, blocks in _parts(count, tile.vectors):
             for pixels, tiles in _parts(self._pixels[-1].size, tile.pixels):
                 sums = pixels * vectors
                 waits = _LATENCY / tile.chains
-                total += blocks * tiles * (max(sums, vectors + pixels / 2, waits) + 0.5 + 0.1 * pixels)
+                loads = per_vector * vectors + per_element * pixels
+                total += blocks * tiles * (max(sums, loads, waits) + 0.05 * loads + 0.5)
         return total
+
+    def _is_crowded(self, pixels: int) -> bool:
+        """Whether elements of so many pixels displace one another in the first cache."""
+        step_bytes = abs(self._pixels[-1].strides[0]) * np.dtype(self.x.dtype).itemsize
+        return pixels * math.gcd(step_bytes, _WAY_BYTES) > _CACHE_WAYS * _WAY_BYTES
 
     def _outermost(self, target: Target) -> tuple[str, int]:
         """The loop that is divided among threads: variable and size."""
@@ -349,10 +376,14 @@ class _TileWriter:
         x_stride, w_stride = strides
         offset = f"(k + {chain})" if chain else "k"
         lines = [
-            f"const {self.dot.sums if self.dot.pack == 1 else 'vi'} w{v} = "
+            f"{self.dot.sums if self.dot.pack == 1 else 'vi'} w{v} = "
             f"{self._weight(f'{offset} * {w_stride} + {v * self.dot.pack * self.lanes}', count)};"
             for v, count in enumerate(counts)
         ]
+        # As memory operands they would be loaded again for each product.
+        if pixels > 1:
+            lines.append(" ".join(f"TAUT_KEEP(w{v});" for v in range(len(counts))))
+        keep = " TAUT_KEEP(e);" if len(counts) > 1 else ""
         pixel_stride = self.kernel._pixels[-1].strides[0]
         for p in range(pixels):
             place = f"{offset} * {x_stride * self.dot.pack} + {p * pixel_stride}"
@@ -360,14 +391,14 @@ class _TileWriter:
             products = [
                 f"{s} = {self.dot.product.format(s=s, x='e', w=f'w{v}')};" for v, s in enumerate(sums)
             ]
-            lines.append(f"{{ {self._element(place, is_cut=is_cut)} {' '.join(products)} }}")
+            lines.append(f"{{ {self._element(place, is_cut=is_cut)}{keep} {' '.join(products)} }}")
         return "{\n" + indented("\n".join(lines)) + "\n}"
 
     def _element(self, place: str, *, is_cut: bool) -> str:
         """Of a pair beyond the end of floats the second is zeroed: it may not be a number."""
         if self.dot.pack > 1:
-            return f"const vi e = taut_splat_pack(xr + {place}){' & 0xffff' if is_cut else ''};"
-        return f"const float e = {element_load(self.kernel.x, 'xr', place)};"
+            return f"vi e = taut_splat_pack(xr + {place}){' & 0xffff' if is_cut else ''};"
+        return f"vf e = taut_splat({element_load(self.kernel.x, 'xr', place)});"
 
     def _weight(self, place: str, count: int) -> str:
         """Packed weights are filled up, those of a view must not be read beyond its end."""

@@ -109,6 +109,13 @@ def _erf(x: Any) -> Any:
     return np.vectorize(math.erf, otypes=[np.float64])(x)
 
 
+def _intpow(base: Any, exponent: Any) -> Any:
+    """Powers of integers; below zero, what is left of a fraction when it is cut off."""
+    whole = np.power(base, np.maximum(exponent, 0))
+    fraction = np.where(base == 1, 1, np.where(base == -1, 1 - 2 * (exponent % 2), 0))
+    return np.where(exponent < 0, fraction, whole)
+
+
 OPERATIONS: Mapping[str, Operation] = {
     "add": _both(np.add, "({0} + {1})"),
     "sub": _both(np.subtract, "({0} - {1})"),
@@ -137,9 +144,20 @@ OPERATIONS: Mapping[str, Operation] = {
     "cosh": _libm(np.cosh, "coshf"),
     "pow": _libm(np.power, "powf", 2),
     "fmod": _libm(np.fmod, "fmodf", 2),
+    "asinh": _libm(np.arcsinh, "asinhf"),
+    "acosh": _libm(np.arccosh, "acoshf"),
+    "atanh": _libm(np.arctanh, "atanhf"),
     "sign": Operation(np.sign, "(({0} > 0) - ({0} < 0))"),
     "intdiv": Operation(lambda a, b: np.trunc(a / b), "({0} / {1})"),
     "intmod": Operation(np.fmod, "({0} % {1})"),
+    "floormod": Operation(np.mod, "taut_floormod({0}, {1})"),
+    "intpow": Operation(_intpow, "taut_intpow({0}, {1})"),
+    "bitand": Operation(np.bitwise_and, "({0} & {1})"),
+    "bitor": Operation(np.bitwise_or, "({0} | {1})"),
+    "bitxor": Operation(np.bitwise_xor, "({0} ^ {1})"),
+    "bitnot": Operation(np.bitwise_not, "(~{0})"),
+    "shiftleft": Operation(np.left_shift, "({0} << {1})"),
+    "shiftright": Operation(np.right_shift, "({0} >> {1})"),
     "less": _compared(np.less, "<"),
     "less_equal": _compared(np.less_equal, "<="),
     "greater": _compared(np.greater, ">"),
@@ -150,7 +168,6 @@ OPERATIONS: Mapping[str, Operation] = {
     "xor": Operation(np.logical_xor, "(!{0} != !{1})", "({0} ^ {1})"),
     "not": Operation(np.logical_not, "(!{0})", "(~{0})"),
     "isnan": Operation(np.isnan, "({0} != {0})", "({0} != {0})"),
-    "isinf": Operation(np.isinf, "(__builtin_isinf({0}) != 0)"),
     "where": Operation(np.where, "({0} ? {1} : {2})", "taut_select_v({0}, {1}, {2})"),
     "cast": Operation(lambda x: x, "{0}", "{0}"),
     "saturate_uint8": _called(lambda x: np.clip(np.rint(x), 0, 255), "saturate_uint8"),
@@ -159,7 +176,7 @@ OPERATIONS: Mapping[str, Operation] = {
 }
 _YIELD_MASKS = {
     *("less", "less_equal", "greater", "greater_equal", "equal"),
-    *("and", "or", "xor", "not", "isnan", "isinf", "nonzero"),
+    *("and", "or", "xor", "not", "isnan", "nonzero"),
 }
 
 

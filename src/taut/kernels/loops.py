@@ -57,9 +57,9 @@ def terms_of(prefix: str, axes: Sequence[Axis], which: int) -> list[tuple[str, i
     return [(f"{prefix}{place}", axis.strides[which]) for place, axis in enumerate(axes)]
 
 
-def loops(prefix: str, axes: Sequence[Axis], body: str) -> str:
-    """Return a C loop for each axis around a body."""
-    for place, axis in reversed(list(enumerate(axes))):
+def loops(prefix: str, axes: Sequence[Axis], body: str, first: int = 0) -> str:
+    """Return a C loop for each axis around a body, numbered from the first."""
+    for place, axis in reversed(list(enumerate(axes, first))):
         body = loop(f"{prefix}{place}", axis.size, body)
     return body
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,6 +18,7 @@ from taut.kernels.expression import (
     evaluate,
     is_vector,
     loads,
+    map_views,
     operations,
     stored,
 )
@@ -50,6 +52,13 @@ class Map:
     @property
     def multiply_adds(self) -> int:
         return math.prod(self.out.shape) * operations(self.expression)
+
+    @property
+    def free_axes(self) -> range:
+        return range(len(self.out.shape))
+
+    def over(self, change: Callable[[View], View]) -> Map:
+        return replace(self, out=change(self.out), expression=map_views(self.expression, change))
 
     @cached_property
     def _views(self) -> tuple[View, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -27,6 +27,7 @@ from taut.kernels.expression import (
     evaluate,
     is_vector,
     loads,
+    map_views,
     operations,
     stored,
 )
@@ -85,6 +86,18 @@ class Reduce:
     @property
     def multiply_adds(self) -> int:
         return math.prod(self.out.shape) * math.prod(self.summed_shape) * max(1, operations(self.expression))
+
+    @property
+    def free_axes(self) -> range:
+        return range(len(self.out.shape))
+
+    def over(self, change: Callable[[View], View]) -> Reduce:
+        return replace(
+            self,
+            out=change(self.out),
+            expression=map_views(self.expression, change),
+            epilogue=map_views(self.epilogue, change),
+        )
 
     @cached_property
     def _inner(self) -> tuple[View, ...]:

@@ -10,7 +10,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Any
 
+import ml_dtypes  # noqa: F401 (teaches numpy the name bfloat16)
 import numpy as np
 
 
@@ -76,7 +78,9 @@ class View:
 
     def slice(self, slices: Sequence[slice]) -> View:
         """Steps may be negative."""
-        return self._numpy(lambda array: array[tuple(slices)])
+        # The ellipsis: without it numpy makes a copy of an element that has no axes.
+        places: tuple[Any, ...] = (*slices, ...)
+        return self._numpy(lambda array: array[places])
 
     def broadcast(self, shape: Sequence[int]) -> View:
         return self._numpy(lambda array: np.broadcast_to(array, shape))

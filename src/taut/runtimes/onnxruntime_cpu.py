@@ -105,11 +105,7 @@ class _Session:
 
     def __init__(self, path: Path, stage: Stage, threads: int) -> None:
         self._path, self._stage, self._threads = path, stage, threads
-        options = session_options(stage, threads)
-        try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except REFUSALS as error:
-            raise does_not_load(path, stage, error) from error
+        self._session = open_session(path, stage, threads)
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
@@ -123,6 +119,15 @@ class _Session:
 
     def close(self) -> None:
         del self._session
+
+
+def open_session(path: Path, stage: Stage, threads: int) -> onnxruntime.InferenceSession:
+    """Load a file; BadInput where onnxruntime refuses it or the stage's settings."""
+    options = session_options(stage, threads)
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except REFUSALS as error:
+        raise does_not_load(path, stage, error) from error
 
 
 def session_options(stage: Stage, threads: int) -> onnxruntime.SessionOptions:

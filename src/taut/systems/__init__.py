@@ -8,7 +8,9 @@ from taut.core.system import System
 
 SYSTEMS = Registry("system")
 SYSTEMS.register("amc", "taut.systems.amc:SYSTEM", extra="train")
+SYSTEMS.register("convnet-efficiency", "taut.systems.convnet_efficiency:SYSTEM", extra="train")
 SYSTEMS.register("int8-integer-only", "taut.systems.int8_integer_only:SYSTEM", extra="train")
+SYSTEMS.register("pulp-nonneural", "taut.systems.pulp_nonneural:SYSTEM", extra="train")
 
 
 def select_systems(system: str | None, family: str | None, every: bool) -> list[System]:

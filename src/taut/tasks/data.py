@@ -30,7 +30,16 @@ the folders above holds
 Zips of JPEG files are read too: train_*.zip and test_*.zip with entries SPLIT/CLASS/NUMBER.jpg.
 The Python version is pickled and is not read.""",
 )
-DATA_SETS = {CIFAR10.name: CIFAR10}
+MNIST = DataSet(
+    "mnist",
+    "MNIST: the 10,000 test images of handwritten digits, 28x28 pixels (LeCun et al. 1998), 1.7 MB",
+    ("mnist", "mnist_t10k"),
+    """\
+Put t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz, for example from
+https://ossci-datasets.s3.amazonaws.com/mnist/, into one of the folders above.
+For the experiments of systems; it is no task that DATA could name.""",
+)
+DATA_SETS = {CIFAR10.name: CIFAR10, MNIST.name: MNIST}
 
 _IN_PACKAGES = "digits: 1,797 handwritten digits of 8x8 pixels; in the scikit-learn package, nothing to do"
 

@@ -1,81 +1,34 @@
 """Resize, Upsample and GridSample.
 
-The common cases are torch's ``interpolate``. All others are separable: along one axis, each output place
-is a weighted sum of source places, so an axis costs one gather for each tap (1, 2 or 4).
+The common cases are torch's ``interpolate``; in all others an axis costs one gather for each tap (1, 2 or 4).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from taut.graph.sampling import COORDINATES, SampledAxis, Sampling, Tap, taps
 from taut.graph.torch_ops.base import Builder, Run, Site, Unsupported
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How places of the output fall onto the source."""
-
-    mode: str
-    coordinates: str
-    rounding: str
-    cubic: float
-    """Coefficient a of the cubic kernel (Keys 1981)"""
-
-
-@dataclass(frozen=True)
-class Axis:
-    """An axis that changes its size."""
-
-    index: int
-    source: int
-    target: int
-    scale: float
-    """Need not be target / source: sizes are rounded down"""
-
-    @property
-    def is_exact(self) -> bool:
-        return self.scale == self.target / self.source
-
-
-@dataclass(frozen=True)
-class Tap:
-    """For each output place along an axis, a source place and its weight."""
-
-    places: tuple[int, ...]
-    weights: tuple[float, ...]
 
 
 def resize(site: Site) -> Run:
     site.require(not site.attribute("antialias", 0), "antialiasing")
     site.require(not site.attribute("exclude_outside", 0), "exclusion of places outside")
     site.require(site.attribute("keep_aspect_ratio_policy", "stretch") == "stretch", "aspect ratio policy")
-    is_old = site.opset < 11
-    sampling = Sampling(
-        site.attribute("mode", "nearest"),
-        site.attribute("coordinate_transformation_mode", "asymmetric" if is_old else "half_pixel"),
-        site.attribute("nearest_mode", "floor" if is_old else "round_prefer_floor"),
-        site.attribute("cubic_coeff_a", -0.75),
-    )
-    site.require(sampling.coordinates in _SOURCES, "coordinate transformation")
-    return _resample(site, sampling, _changed_axes(site, scales_index=1 if is_old else 2))
+    sampling = Sampling.of("Resize", site.node.attributes, site.opset)
+    site.require(sampling.coordinates in COORDINATES, "coordinate transformation")
+    return _resample(site, sampling, _changed_axes(site, scales_index=1 if site.opset < 11 else 2))
 
 
 def upsample(site: Site) -> Run:
     """The predecessor of Resize; scales are an attribute before opset 9."""
-    return _resample(
-        site,
-        Sampling(site.attribute("mode", "nearest"), "asymmetric", "floor", -0.75),
-        _changed_axes(site, 1),
-    )
+    sampling = Sampling.of("Upsample", site.node.attributes, site.opset)
+    return _resample(site, sampling, _changed_axes(site, 1))
 
 
-def _changed_axes(site: Site, scales_index: int) -> list[Axis]:
+def _changed_axes(site: Site, scales_index: int) -> list[SampledAxis]:
     """Axes with a new size, from sizes (input 3) or scales; sizes as declared stay, whatever the batch."""
     shape = site.shape(0)
     if shape is None:
@@ -83,18 +36,21 @@ def _changed_axes(site: Site, scales_index: int) -> list[Axis]:
     listed = [axis % len(shape) for axis in site.attribute("axes", range(len(shape)))]
     if site.has_input(3):
         sizes = [int(size) for size in site.require_static(3)]
-        axes = [Axis(i, shape[i], size, size / shape[i]) for i, size in zip(listed, sizes, strict=True)]
+        axes = [
+            SampledAxis(i, shape[i], size, size / shape[i]) for i, size in zip(listed, sizes, strict=True)
+        ]
     else:
         scales = site.attribute("scales") or [float(item) for item in site.require_static(scales_index)]
         axes = [
-            Axis(i, shape[i], int(shape[i] * scale), scale) for i, scale in zip(listed, scales, strict=True)
+            SampledAxis(i, shape[i], int(shape[i] * scale), scale)
+            for i, scale in zip(listed, scales, strict=True)
         ]
     return [axis for axis in axes if axis.scale != 1]
 
 
-def _resample(site: Site, sampling: Sampling, axes: list[Axis]) -> Run:
+def _resample(site: Site, sampling: Sampling, axes: list[SampledAxis]) -> Run:
     rank = len(site.shape(0) or ())
-    taps = [(axis.index, _taps(axis, sampling)) for axis in axes]
+    gathered = [(axis.index, taps(axis, sampling)) for axis in axes]
     mode = _torch_mode(sampling, axes, rank)
     if mode is not None:
         is_aligned = None if mode == "nearest" else sampling.coordinates == "align_corners"
@@ -107,7 +63,7 @@ def _resample(site: Site, sampling: Sampling, axes: list[Axis]) -> Run:
         return interpolate
 
     def run(x: Tensor, *_settings: Tensor | None) -> Tensor:
-        for index, along in taps:
+        for index, along in gathered:
             x = _weighted(x, index, along)
         return x
 
@@ -123,7 +79,7 @@ _TORCH_MODES = {
 }
 
 
-def _torch_mode(sampling: Sampling, axes: list[Axis], rank: int) -> str | None:
+def _torch_mode(sampling: Sampling, axes: list[SampledAxis], rank: int) -> str | None:
     """Name of torch's mode where it gives the same, else None."""
     mode = _TORCH_MODES.get((sampling.mode, rank))
     if any(axis.index < 2 for axis in axes):
@@ -135,43 +91,16 @@ def _torch_mode(sampling: Sampling, axes: list[Axis], rank: int) -> str | None:
     return mode if is_same_kernel and is_same_place and all(axis.is_exact for axis in axes) else None
 
 
-def _is_torch_nearest(axis: Axis, sampling: Sampling) -> bool:
+def _is_torch_nearest(axis: SampledAxis, sampling: Sampling) -> bool:
     places = tuple(place * axis.source // axis.target for place in range(axis.target))
-    return _taps(axis, sampling)[0].places == places
+    return taps(axis, sampling)[0].places == places
 
 
-def _taps(axis: Axis, sampling: Sampling) -> list[Tap]:
-    sources = _SOURCES[sampling.coordinates](np.arange(axis.target, dtype=np.float32), axis)
-    if sampling.mode == "nearest":
-        return [_tap(_ROUNDINGS[sampling.rounding](sources), np.ones(axis.target), axis)]
-    if sampling.mode == "linear":
-        sources = np.clip(sources, 0, axis.source - 1)
-        low = np.floor(sources)
-        return [_tap(low, 1 - (sources - low), axis), _tap(low + 1, sources - low, axis)]
-    low = np.floor(sources)
-    return [
-        _tap(low + offset, _keys(np.abs(sources - low - offset), sampling.cubic), axis)
-        for offset in (-1, 0, 1, 2)
-    ]
-
-
-def _tap(places: np.ndarray, weights: np.ndarray, axis: Axis) -> Tap:
-    inside = np.clip(places, 0, axis.source - 1).astype(int)
-    return Tap(tuple(inside.tolist()), tuple(weights.tolist()))
-
-
-def _keys(distance: np.ndarray, a: float) -> np.ndarray:
-    """Keys, Cubic convolution interpolation (1981), eq. 15, with a free coefficient."""
-    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
-    far = ((distance - 5) * distance + 8) * distance * a - 4 * a
-    return np.where(distance <= 1, near, far)
-
-
-def _weighted(x: Tensor, index: int, taps: list[Tap]) -> Tensor:
+def _weighted(x: Tensor, index: int, along: list[Tap]) -> Tensor:
     total: Tensor | None = None
-    for tap in taps:
+    for tap in along:
         picked = x.index_select(index, torch.tensor(tap.places, dtype=torch.long, device=x.device))
-        if len(taps) == 1:
+        if len(along) == 1:
             return picked
         weights = torch.tensor(tap.weights, dtype=x.dtype, device=x.device)
         part = picked * weights.reshape(-1, *[1] * (x.dim() - 1 - index))
@@ -180,26 +109,6 @@ def _weighted(x: Tensor, index: int, taps: list[Tap]) -> Tensor:
     return total
 
 
-def _symmetric(place: np.ndarray, axis: Axis) -> np.ndarray:
-    share = axis.target / (axis.scale * axis.source)
-    return axis.source / 2 * (1 - share) + (place + 0.5) / axis.scale - 0.5
-
-
-# Output place -> place on the source, by the names of the ONNX operator.
-_SOURCES: dict[str, Callable[[np.ndarray, Axis], np.ndarray]] = {
-    "half_pixel": lambda place, axis: (place + 0.5) / axis.scale - 0.5,
-    "half_pixel_symmetric": _symmetric,
-    "pytorch_half_pixel": lambda place, axis: ((place + 0.5) / axis.scale - 0.5) * (axis.target > 1),
-    "align_corners": lambda place, axis: place * (axis.source - 1) / max(axis.target - 1, 1),
-    "asymmetric": lambda place, axis: place / axis.scale,
-    "tf_half_pixel_for_nn": lambda place, axis: (place + 0.5) / axis.scale,
-}
-_ROUNDINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "round_prefer_floor": lambda source: np.ceil(source - 0.5),
-    "round_prefer_ceil": lambda source: np.floor(source + 0.5),
-    "floor": np.floor,
-    "ceil": np.ceil,
-}
 _GRID_MODES = {"linear": "bilinear", "cubic": "bicubic"}
 
 

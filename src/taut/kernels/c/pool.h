@@ -120,7 +120,14 @@ static void taut_set_calling(struct taut_pool *pool, int is_calling) {
 }
 
 static void taut_begin(struct taut_pool *pool) {
-  if (pool && pool->helpers) taut_set_calling(pool, 1);
+  if (!pool || !pool->helpers) return;
+  taut_set_calling(pool, 1);
+#ifdef TAUT_MUSTER
+  /* Where all steps are long, to begin without helpers costs more than to wait until they are awake. */
+  for (int i = 0; i < pool->helpers; i++)
+    for (int spins = 0; spins < MOST_SPINS && __atomic_load_n(&pool->helper[i].state, __ATOMIC_ACQUIRE) == ASLEEP; spins++)
+      taut_pause(spins & 1023);
+#endif
 }
 
 static void taut_end(struct taut_pool *pool) {
@@ -144,8 +151,9 @@ static void taut_divide(struct taut_pool *pool, const struct taut_call *call, lo
   }
   for (long i = 0; i <= count; i++)
     if (i == 0 || !there[i - 1]) taut_step(call, number, i, count + 1);
+  /* A helper that is done long before may have fallen asleep meanwhile. */
   for (long i = 0; i < count; i++)
-    for (int spins = 0; there[i] && __atomic_load_n(&there[i]->state, __ATOMIC_ACQUIRE) != READY; spins++)
+    for (int spins = 0; there[i] && __atomic_load_n(&there[i]->state, __ATOMIC_ACQUIRE) == BUSY; spins++)
       taut_pause(spins & 1023);
 }
 #endif

@@ -183,6 +183,14 @@ TAUT_LANE_TYPE(bfloat16, unsigned short)
 typedef int32_t pack_anywhere __attribute__((aligned(1), may_alias));
 typedef vi vi_anywhere __attribute__((aligned(1), may_alias));
 INLINE vi taut_splat_pack(const void *x) { return *(const pack_anywhere *)x - (vi){0}; }
+/* Let the vector x be in a register from here on. */
+#if defined(__x86_64__)
+#define TAUT_KEEP(x) __asm__("" : "+v"(x))
+#elif defined(__aarch64__)
+#define TAUT_KEEP(x) __asm__("" : "+w"(x))
+#else
+#define TAUT_KEEP(x)
+#endif
 INLINE vi taut_load_pack(const void *w) { return *(const vi_anywhere *)w; }
 
 /* s + x0 w0 + x1 w1 for two bfloat16 each. */
@@ -253,22 +261,33 @@ INLINE vf taut_first(vf v, vf rest, int n) {
   OVER_LANES number[i] = i;
   return taut_select_v(number < n, v, rest);
 }
+/* Lanes that lie so far apart, a power of two, change places. */
+INLINE vf taut_crossed(vf v, int apart) {
+  vi from;
+  OVER_LANES from[i] = i ^ apart;
+#if defined(__clang__)
+  vf made;
+  OVER_LANES made[i] = v[from[i]];
+  return made;
+#else
+  return __builtin_shuffle(v, from);
+#endif
+}
 INLINE float taut_sum_lanes(vf v) {
-  float s = 0;
-  for (int width = LANES / 2; width; width /= 2)
-    for (int i = 0; i < width; i++) v[i] += v[i + width];
-  s = v[0];
-  return s;
+#pragma GCC unroll 4
+  for (int apart = LANES / 2; apart; apart /= 2) v += taut_crossed(v, apart);
+  return v[0];
 }
 INLINE float taut_max_lanes(vf v) {
-  for (int width = LANES / 2; width; width /= 2)
-    for (int i = 0; i < width; i++) v[i] = v[i] > v[i + width] ? v[i] : v[i + width];
+#pragma GCC unroll 4
+  for (int apart = LANES / 2; apart; apart /= 2) v = taut_max_v(v, taut_crossed(v, apart));
   return v[0];
 }
 
-/* exp(x) = 2^n exp(r), |r| <= ln 2 / 2, by a polynomial; 2^n in two factors, since n may be 128. */
+/* exp(x) = 2^n exp(r), |r| <= ln 2 / 2, by a polynomial; 2^n in two factors, since n may be 128.
+   What is not a number stays: it is the second of its bounds' comparisons, which is kept. */
 INLINE vf taut_exp_v(vf x) {
-  vf bounded = taut_min_v(taut_max_v(x, taut_splat(-104.0f)), taut_splat(89.0f));
+  vf bounded = taut_min_v(taut_splat(89.0f), taut_max_v(taut_splat(-104.0f), x));
   vf n = taut_rint_v(bounded * 1.44269504088896341f);
   vf r = bounded - n * 0.693359375f;
   r = r - n * -2.12194440e-4f;
@@ -278,10 +297,14 @@ INLINE vf taut_exp_v(vf x) {
   p = p * r + 0.1666666679f;
   p = p * r + 0.5f;
   vf e = p * (r * r) + r + 1.0f;
+#if LANES == 16 && defined(__AVX512F__)
+  return (vf)_mm512_scalef_ps((__m512)e, (__m512)n);
+#else
   vi whole = __builtin_convertvector(n, vi);
   vi half = whole >> 1;
   vf up = (vf)((half + 127) << 23), rest = (vf)((whole - half + 127) << 23);
-  return taut_select_v(x != x, x, e * up * rest);
+  return e * up * rest;
+#endif
 }
 INLINE vf taut_sigmoid_v(vf x) { return 1.0f / (1.0f + taut_exp_v(-x)); }
 
@@ -344,6 +367,15 @@ TAUT_ONE(sigmoid)
 TAUT_ONE(tanh)
 TAUT_ONE(erf)
 TAUT_ONE(log)
+/* The remainder that has the sign of the divisor. */
+#define taut_floormod(a, b) ((a) % (b) != 0 && (((a) % (b) < 0) != ((b) < 0)) ? (a) % (b) + (b) : (a) % (b))
+INLINE long long taut_intpow(long long base, long long exponent) {
+  long long power = 1;
+  if (exponent < 0) return base == 1 ? 1 : base == -1 ? 1 - 2 * (exponent & 1) : 0;
+  for (; exponent; exponent >>= 1, base *= base)
+    if (exponent & 1) power *= base;
+  return power;
+}
 INLINE float taut_sqrt(float x) { return __builtin_sqrtf(x); }
 INLINE float taut_floor(float x) { return __builtin_floorf(x); }
 INLINE float taut_ceil(float x) { return __builtin_ceilf(x); }

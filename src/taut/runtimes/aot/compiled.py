@@ -1,9 +1,21 @@
-"""Networks compiled on this machine: kept in the user's cache, found again by what they were made of."""
+"""Networks compiled on this machine: kept in the user's cache, found again by what they were made of.
+
+    <digest>/
+      program.json     the segments in order; written last, so that it is there only with all the rest
+      0.so, 0.weights  a segment of ours
+      1.onnx           a segment that onnxruntime computes
+
+The digest covers the file's content, the precision, the compiler, the processor and our own templates. What
+is found is checked for form and sizes before it is loaded, and made anew where it is damaged.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import mmap
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,24 +23,23 @@ from pathlib import Path
 import numpy as np
 
 from taut.core.errors import BadInput
-from taut.devices.local import local_device
-from taut.graph.ir import Graph
-from taut.kernels.build import build, cache_folder, digest_of
-from taut.kernels.target import target_of
-from taut.runtimes.aot.library import aligned
-from taut.runtimes.aot.lowering import NotLowered
-from taut.runtimes.aot.program import Program, emit
+from taut.kernels.build import cache_folder, digest_of
+from taut.runtimes.fields import Fields, read_fields
 
-_MANIFEST, _WEIGHTS = "program.json", "weights.bin"
+PROGRAM = "program.json"
+_PROGRAM_BOUND_BYTES = 64 * 2**20  # names of a million nodes
+_SIZE_BOUND = 2**40
+Sizes = Mapping[str, Sequence[int]]
+"""Of inputs, by name"""
 
 
 @dataclass(frozen=True)
-class Output:
-    """An output as the program writes it."""
+class Typed:
+    """A value; its memory is of a fixed size, or where there is no shape, its maker's."""
 
     name: str
     dtype: str
-    shape: tuple[int, ...]
+    shape: tuple[int, ...] | None
 
 
 @dataclass(frozen=True)
@@ -42,77 +53,109 @@ class CompiledStep:
 
 
 @dataclass(frozen=True)
+class CompiledSegment:
+    """One side of a boundary: a library of ours, or a file for onnxruntime, where there are no weights."""
+
+    file: Path
+    inputs: tuple[str, ...]
+    outputs: tuple[Typed, ...]
+    steps: tuple[CompiledStep, ...]
+    weights: Path | None = None
+    arena_bytes: int = 0
+
+    @property
+    def is_ours(self) -> bool:
+        return self.weights is not None
+
+
+@dataclass(frozen=True)
 class Compiled:
     """A network compiled on this machine."""
 
-    library: Path
-    weights: np.ndarray
-    arena_bytes: int
-    inputs: tuple[str, ...]
-    outputs: tuple[Output, ...]
-    steps: tuple[CompiledStep, ...]
+    inputs: tuple[Typed, ...]
+    outputs: tuple[str, ...]
+    segments: tuple[CompiledSegment, ...]
     nodes: tuple[tuple[str, str], ...]
     """Name and operator of every node of the file"""
 
     @staticmethod
-    def of(file: Path, precision: str, *, is_timed: bool = False) -> Compiled:
-        """Compile a file, or find what was compiled of it before."""
-        content = hashlib.sha256(file.read_bytes()).hexdigest()
-        folder = cache_folder() / digest_of(
-            content, precision, _templates_digest(), "timed" if is_timed else ""
-        )
-        if not (folder / _MANIFEST).exists():
-            _make(file, precision, folder, is_timed=is_timed)
-        made = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
-        weights = aligned(made["weights_bytes"])
-        weights[:] = np.fromfile(folder / _WEIGHTS, np.uint8)
-        return Compiled(
-            library=Path(made["library"]),
-            weights=weights,
-            arena_bytes=made["arena_bytes"],
-            inputs=tuple(made["inputs"]),
-            outputs=tuple(Output(name, dtype, tuple(shape)) for name, dtype, shape in made["outputs"]),
-            steps=tuple(CompiledStep(kernel, used, tuple(nodes)) for kernel, used, nodes in made["steps"]),
-            nodes=tuple((name, op) for name, op in made["nodes"]),
-        )
+    def of(file: Path, precision: str, sizes: Sizes, *, is_timed: bool = False) -> Compiled:
+        """Compile a file, or find what was compiled of it before; sizes are those of its dynamic inputs."""
+        folder = _folder(file, precision, sizes, is_timed=is_timed)
+        if (found := _found(folder)) is not None:
+            return found
+        from taut.runtimes.aot.making import make  # brings all that a graph is read and lowered with
+
+        shutil.rmtree(folder, ignore_errors=True)
+        make(file, precision, sizes, folder, is_timed=is_timed)
+        found = _found(folder)
+        assert found is not None, "it was just made"
+        return found
 
 
-def _make(file: Path, precision: str, folder: Path, *, is_timed: bool) -> None:
-    """Lower, emit and compile; the manifest is written last, so that it is there only with all the rest."""
-    from taut.graph.onnx_import import load_onnx
-
-    graph = load_onnx(file)
-    program = lowered(graph, precision)
-    target = target_of(local_device())
-    emitted = emit(program, target)
-    library = build(emitted.source, target, ("-DTAUT_TIMED",) if is_timed else ())
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / _WEIGHTS).write_bytes(emitted.weights)
-    made = {
-        "library": str(library),
-        "weights_bytes": len(emitted.weights),
-        "arena_bytes": emitted.arena_bytes,
-        "inputs": [buffer.name for buffer in program.inputs],
-        "outputs": [
-            (buffer.name, buffer.dtype, shape)
-            for buffer, shape in zip(program.outputs, program.output_shapes, strict=True)
-        ],
-        "steps": [(step.kernel.name, step.kernel.precision, step.nodes) for step in program.steps],
-        "nodes": [(node.name, node.op) for node in graph],
-    }
-    unfinished = folder / f".{_MANIFEST}"
-    unfinished.write_text(json.dumps(made), encoding="utf-8")
-    unfinished.replace(folder / _MANIFEST)
+def mapped(path: Path) -> np.ndarray:
+    """Weights as they lie in the file system's cache, read when they are first used."""
+    with path.open("rb") as stream:
+        return np.frombuffer(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
 
 
-def lowered(graph: Graph, precision: str) -> Program:
-    """Return a graph's program; BadInput names a node that cannot be compiled."""
-    from taut.runtimes.aot.lower import lower
+def _folder(file: Path, precision: str, sizes: Sizes, *, is_timed: bool) -> Path:
+    with file.open("rb") as stream:
+        content = hashlib.file_digest(stream, "sha256").hexdigest()
+    form = json.dumps([precision, sorted(sizes.items()), is_timed])
+    return cache_folder() / digest_of(content, form, _templates_digest())
 
+
+def _found(folder: Path) -> Compiled | None:
+    """Read what was made; None where there is nothing, or something that was not made like this."""
     try:
-        return lower(graph, precision)
-    except NotLowered as error:
-        raise BadInput(f"network {graph.name!r} in runtime aot", str(error), "use another runtime") from error
+        fields = read_fields(folder / PROGRAM, _PROGRAM_BOUND_BYTES)
+        return Compiled(
+            inputs=tuple(_typed(value) for value in fields.objects("inputs")),
+            outputs=fields.texts("outputs"),
+            segments=tuple(
+                _segment(segment, folder, place) for place, segment in enumerate(fields.objects("segments"))
+            ),
+            nodes=tuple(fields.text_map("nodes").items()),
+        )
+    except (BadInput, OSError):
+        return None
+
+
+def _segment(fields: Fields, folder: Path, place: int) -> CompiledSegment:
+    is_ours = fields.text("runtime") == "aot"
+    file = folder / (f"{place}.so" if is_ours else f"{place}.onnx")
+    weights = folder / f"{place}.weights" if is_ours else None
+    for path, key in ((file, "file_bytes"), (weights, "weights_bytes")):
+        if path is not None and path.stat().st_size != fields.whole(key, 1, _SIZE_BOUND):
+            raise fields.refuse(f"{path.name} has another size")
+    return CompiledSegment(
+        file,
+        fields.texts("inputs"),
+        tuple(_typed(value) for value in fields.objects("outputs")),
+        _steps(fields),
+        weights,
+        fields.whole("arena_bytes", 0, _SIZE_BOUND),
+    )
+
+
+def _steps(fields: Fields) -> tuple[CompiledStep, ...]:
+    """Steps lie in columns: a network has hundreds, and to check an object for each would take longest."""
+    kernels, precisions, nodes = fields.texts("kernels"), fields.texts("precisions"), fields.array("nodes")
+    if not len(kernels) == len(precisions) == len(nodes):
+        raise fields.refuse("has columns of different lengths")
+    if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in nodes):
+        raise fields.refuse("has a step whose nodes are not a list of names")
+    return tuple(map(CompiledStep, kernels, precisions, map(tuple, nodes)))
+
+
+def _typed(fields: Fields) -> Typed:
+    shape = fields.data.get("shape")
+    if shape is not None:
+        shape = tuple(fields.array("shape"))
+        if not all(isinstance(size, int) and 0 <= size < _SIZE_BOUND for size in shape):
+            raise fields.refuse("has a shape that is not one of sizes")
+    return Typed(fields.text("name"), fields.text("dtype"), shape)
 
 
 @cache

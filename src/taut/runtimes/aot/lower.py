@@ -9,14 +9,18 @@ from taut.graph.fold import fold_batch_norm, fold_constants, fold_shapes
 from taut.graph.ir import Graph
 from taut.graph.shapes import with_shapes
 from taut.kernels.view import Buffer, Storage, View
-from taut.runtimes.aot.lowering import Layout, Lowering
+from taut.runtimes.aot.lowering import Layout, Lowering, NotLowered, blaming
 from taut.runtimes.aot.ops import lower_node
 from taut.runtimes.aot.ops.operands import carried, wish
 from taut.runtimes.aot.program import Program
 
+_FIRST_OPSET = 7
+
 
 def prepared(graph: Graph) -> Graph:
-    """Fold what is known before the network runs."""
+    """Fold what is known before the network runs; NotLowered for opsets of other rules."""
+    if graph.opsets.get("", _FIRST_OPSET) < _FIRST_OPSET:
+        raise NotLowered(f"opset {graph.opsets['']}, in which broadcasting and training are told otherwise")
     folded = fold_constants(fold_shapes(with_shapes(graph)))
     folded, _ = fold_batch_norm(folded)
     return with_shapes(fold_constants(folded))
@@ -27,7 +31,11 @@ def lower(graph: Graph, precision: str = "float32") -> Program:
 
     NotLowered names a node that no kernel computes.
     """
-    graph = prepared(graph)
+    return lower_prepared(prepared(graph), precision)
+
+
+def lower_prepared(graph: Graph, precision: str) -> Program:
+    """Return the program of a graph, or a part of one, that is folded already."""
     lowering = Lowering(graph, wanted=_wishes(graph, precision), precision=precision)
     for value in graph.inputs:
         shape = lowering.shape(value.name)
@@ -35,7 +43,8 @@ def lower(graph: Graph, precision: str = "float32") -> Program:
         lowering.inputs.append(buffer)
         lowering.values[value.name] = View.whole(buffer, shape)
     for node in graph:
-        lower_node(lowering, node)
+        with blaming(node):
+            lower_node(lowering, node)
     lowering.node = None
     lowering.finish()
     outputs = tuple(lowering.outputs[value.name] for value in graph.outputs)
@@ -47,7 +56,9 @@ def _wishes(graph: Graph, precision: str) -> Mapping[str, Layout]:
     """How the readers of each value wish it to lie; carriers pass the wished type on to their input."""
     wanted: dict[str, Layout] = {}
     for node in reversed(graph.nodes):
-        if (found := wish(graph, node, precision)) is not None:
+        with blaming(node):
+            found = wish(graph, node, precision)
+        if found is not None:
             name, layout = found
             wanted[name] = _both(wanted[name], layout) if name in wanted else layout
         elif carried(node):

@@ -9,14 +9,15 @@ the next convolution.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from taut.graph.ir import Graph, Node
 from taut.kernels.base import Kernel
-from taut.kernels.expression import Expression, Literal, Load, apply, as_float, loads, number
+from taut.kernels.expression import Expression, Literal, Load, apply, as_float, loads, number, operations
 from taut.kernels.map import Map
 from taut.kernels.view import Buffer, Storage, View
 from taut.runtimes.aot.program import Step
@@ -24,12 +25,32 @@ from taut.runtimes.aot.program import Step
 Border = tuple[tuple[int, int], ...]
 """Elements before and after those of a value, for each axis"""
 CODE_TYPES = ("uint8", "int8")
+_MERGING = {
+    *("Add", "Sub", "Mul", "Div", "Neg", "Abs", "Max", "Min", "Relu", "Clip"),
+    *("HardSigmoid", "Sigmoid", "Tanh", "Erf", "Exp", "Sqrt"),
+}
+"""Operators whose inputs may be one value on several ways: they are computed by vectors"""
+_MOST_SHARED = 16
+"""Operations in one expression, and values in it: what is shared is written once, but looked through often"""
 UNSIGNED = 128
 """Added to codes of int8 that only our kernels see, whose products take unsigned ones"""
 
 
 class NotLowered(Exception):
     """A node that no kernel computes; the message names it."""
+
+    node: str | None = None
+    """Its name, where one node is at fault"""
+
+
+@contextmanager
+def blaming(node: Node) -> Iterator[None]:
+    """Note which node is at fault for what is raised within."""
+    try:
+        yield
+    except NotLowered as error:
+        error.node = node.name
+        raise
 
 
 @dataclass(frozen=True)
@@ -137,8 +158,12 @@ class Lowering:
     _constants: dict[str, np.ndarray] = field(default_factory=dict)
     """Those of the graph, and what was made of them"""
 
+    _positions: dict[str, int] = field(default_factory=dict)
+    """Of each node in the graph's order"""
+
     def __post_init__(self) -> None:
         self._constants.update(self.graph.constants)
+        self._positions.update({node.name: place for place, node in enumerate(self.graph)})
 
     def lower(self, node: Node, rule: Callable[[Lowering, Node], None]) -> None:
         """Lower one node."""
@@ -183,6 +208,11 @@ class Lowering:
             value = self._settle(name, value)
         return value
 
+    def plain(self, name: str) -> View:
+        """The value in memory in the type that the graph gives it, for kernels that know no other."""
+        view = self.view(name)
+        return view if view.dtype == self.dtype(name) else self.ordered(view, dtype=self.dtype(name))
+
     def expression(self, name: str, shape: Sequence[int]) -> Expression:
         """The value as part of an expression of a shape that it broadcasts to; nothing of it is deferred."""
         constant = self._constants.get(name)
@@ -208,9 +238,38 @@ class Lowering:
         self.values[name] = value
         if not isinstance(value, Pending):
             return
-        may_wait = value.is_repeated or len(self.graph.consumers(name)) == 1
+        may_wait = value.is_repeated or len(self.graph.consumers(name)) == 1 or self._meets_again(name, value)
         if self.graph.is_output(name) or not may_wait:
             self._settle(name, value)
+
+    def _meets_again(self, name: str, value: Pending) -> bool:
+        """Whether all ways on from a value lead by elementwise nodes into one, and become one expression."""
+        if operations(value.expression) > _MOST_SHARED:
+            return False
+        within, ahead = {name}, {node.name: node for node in self.graph.consumers(name)}
+        while ahead and len(within) <= _MOST_SHARED:
+            node = ahead.pop(min(ahead, key=self._positions.__getitem__))
+            output = node.outputs[0]
+            if not self._merges(node, value.shape, within):
+                return False
+            if not ahead:
+                return True
+            if self.graph.is_output(output):
+                return False
+            within.add(output)
+            ahead |= {reader.name: reader for reader in self.graph.consumers(output)}
+        return False
+
+    def _merges(self, node: Node, shape: tuple[int, ...], within: set[str]) -> bool:
+        """Whether a node goes on with values of a shape by vectors, and reads nothing else that waits."""
+        others = [self.values.get(name) for name in node.inputs if name and name not in within]
+        is_waiting = any(isinstance(other, Pending) and other.deferred for other in others)
+        is_known = all(
+            name in within or name in self.values or name in self._constants for name in node.inputs if name
+        )
+        output = node.outputs[0]
+        is_alike = (self.dtype(output), self.shape(output)) == ("float32", shape)
+        return node.op in _MERGING and is_alike and is_known and not is_waiting
 
     def define_codes(self, name: str, codes: Codes) -> None:
         """Define a value by the integers of which it is the multiples."""
@@ -290,10 +349,10 @@ class Lowering:
         self.borders[place] = border, fill
         return place
 
-    def place_of(self, name: str, order: Sequence[int]) -> View:
-        """Return memory for a value as its readers wish it, in an order where none does."""
+    def place_of(self, name: str, order: Sequence[int], dtype: str | None = None) -> View:
+        """Return memory for a value as its readers wish it, in an order and a type where none does."""
         layout = self.wanted.get(name, Layout())
-        dtype = layout.dtype or stored_type(self.graph, name)
+        dtype = layout.dtype or dtype or stored_type(self.graph, name)
         return self.allocate(self.shape(name), dtype, layout.order or order, layout.border, layout.fill)
 
     def ordered(self, view: View, order: Sequence[int] | None = None, dtype: str | None = None) -> View:

@@ -17,6 +17,7 @@ from taut.kernels.map import Map
 from taut.kernels.reduce import Reduce
 from taut.kernels.view import View
 from taut.runtimes.aot.lowering import Deferred, Layout, Lowering, NotLowered, Pending, text_of, weights
+from taut.runtimes.aot.ops.elementwise import float32_only
 from taut.runtimes.aot.ops.geometry import Geometry
 from taut.runtimes.aot.ops.operands import channels_last, is_depthwise, operands
 from taut.runtimes.aot.ops.quantized import by_column
@@ -25,7 +26,7 @@ from taut.runtimes.aot.ops.quantized import by_column
 def _conv(lowering: Lowering, node: Node) -> None:
     found = operands(lowering, node)
     if found is None:
-        raise NotLowered(f"Conv {node.name!r} is computed in float32 or 8 bits, with constant weights")
+        raise NotLowered(f"Conv {node.name!r} reads {node.inputs[1]!r}, which is not constant")
     weight, output = found.weight, node.outputs[0]
     out = lowering.shape(output)[2:]
     order = channels_last(weight.ndim)
@@ -204,7 +205,7 @@ def _matmul(lowering: Lowering, node: Node) -> None:
         epilogue = found.result(shape, len(shape) - 1, None)
         lowering.define(output, Pending(epilogue, shape, _packed_product(lowering, found.x, found.weight)))
         return
-    a, b = _matrices(lowering, left, first=True), _matrices(lowering, right, first=False)
+    a, b = _matrices(lowering.view(left), first=True), _matrices(lowering.plain(right), first=False)
     rows, columns = a.shape[-2], b.shape[-1]
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     full = (*batch, rows, columns)
@@ -233,9 +234,8 @@ def _packed_product(lowering: Lowering, x: View, matrix: np.ndarray) -> Deferred
     )
 
 
-def _matrices(lowering: Lowering, name: str, *, first: bool) -> View:
+def _matrices(view: View, *, first: bool) -> View:
     """A value as matrices; a vector is a row on the left and a column on the right."""
-    view = lowering.view(name)
     if len(view.shape) == 1:
         view = view.split(0, (1, view.shape[0]) if first else (view.shape[0], 1))
     return view
@@ -296,7 +296,7 @@ def _gemm(lowering: Lowering, node: Node) -> None:
         weight = found.weight.T if node.attributes.get("transB", 0) else found.weight
         deferred = _packed_product(lowering, found.x, np.ascontiguousarray(weight))
     else:
-        a, b = lowering.view(node.inputs[0]), lowering.view(node.inputs[1])
+        a, b = lowering.view(node.inputs[0]), lowering.plain(node.inputs[1])
         a = _turned(a) if node.attributes.get("transA", 0) else a
         b = _turned(b) if node.attributes.get("transB", 0) else b
         epilogue, deferred = RESULT, _product(lowering, a, b, ())
@@ -311,8 +311,8 @@ def _gemm(lowering: Lowering, node: Node) -> None:
 
 
 RULES: Mapping[str, Callable[[Lowering, Node], None]] = {
-    "Conv": _conv,
-    "ConvTranspose": _conv_transpose,
+    "Conv": float32_only(_conv),
+    "ConvTranspose": float32_only(_conv_transpose),
     "MatMul": _matmul,
     "Gemm": _gemm,
 }

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from taut.graph.ir import Node
-from taut.kernels.expression import Expression, apply, is_vector, number
-from taut.runtimes.aot.lowering import Lowering, NotLowered, Pending
+from taut.kernels.expression import MASK, Expression, apply, is_vector, number
+from taut.runtimes.aot.lowering import Lowering, NotLowered, Pending, text_of
 
 _FLOATS = ("float32", "float64")
+_INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 
 
 def define_elementwise(
@@ -33,10 +34,12 @@ def define_elementwise(
 
 
 def _parts(lowering: Lowering, names: Sequence[str], shape: tuple[int, ...]) -> dict[str, Pending]:
-    """Inputs as expressions, of which at most one, the last, may wait for its kernel."""
-    waiting = [name for name in dict.fromkeys(names) if lowering.pending(name, shape).deferred]
-    for name in waiting[:-1]:
-        lowering.view(name)
+    """Inputs as expressions, which may wait for one kernel: the last."""
+    waiting = {name: kernel for name in names if (kernel := lowering.pending(name, shape).deferred)}
+    last = list(waiting.values())[-1:]
+    for name, kernel in waiting.items():
+        if kernel not in last:
+            lowering.view(name)
     return {name: lowering.pending(name, shape) for name in dict.fromkeys(names)}
 
 
@@ -58,18 +61,22 @@ def _folded(op: str) -> Callable[[Lowering, Node], None]:
 def _activation(
     build: Callable[[Expression, Mapping[str, Any]], Expression],
 ) -> Callable[[Lowering, Node], None]:
-    return lambda lowering, node: define_elementwise(
-        lowering, node, lambda x: build(x, node.attributes), node.inputs[:1]
+    return float32_only(
+        lambda lowering, node: define_elementwise(
+            lowering, node, lambda x: build(x, node.attributes), node.inputs[:1]
+        )
     )
 
 
-def _float_only(op: str) -> Callable[[Lowering, Node], None]:
-    def rule(lowering: Lowering, node: Node) -> None:
-        if lowering.dtype(node.inputs[0]) != "float32":
-            raise NotLowered(f"{node.op} {node.name!r} is computed in float32 only")
-        _plain(op)(lowering, node)
+def float32_only(rule: Callable[[Lowering, Node], None]) -> Callable[[Lowering, Node], None]:
+    """Return the rule for nodes whose first input and output are float32; others are refused."""
 
-    return rule
+    def checked(lowering: Lowering, node: Node) -> None:
+        if {lowering.dtype(node.inputs[0]), lowering.dtype(node.outputs[0])} != {"float32"}:
+            raise NotLowered(f"{node.op} {node.name!r} is computed in float32 only")
+        rule(lowering, node)
+
+    return checked
 
 
 def relu(x: Expression) -> Expression:
@@ -122,7 +129,6 @@ def _hard_sigmoid(x: Expression, alpha: float, beta: float) -> Expression:
 
 
 _ACTIVATIONS: Mapping[str, Callable[[Expression, Mapping[str, Any]], Expression]] = {
-    "Relu": lambda x, _: relu(x),
     "LeakyRelu": lambda x, a: _negative_part(x, apply("mul", x, number(a.get("alpha", 0.01)))),
     "ThresholdedRelu": lambda x, a: apply(
         "where", apply("greater", x, number(a.get("alpha", 1.0))), x, number(0)
@@ -145,34 +151,53 @@ def _celu(x: Expression, alpha: float) -> Expression:
     return apply("add", relu(x), apply("min", below, number(0)))
 
 
+def _relu(lowering: Lowering, node: Node) -> None:
+    define_elementwise(lowering, node, relu)
+
+
 def _clip(lowering: Lowering, node: Node) -> None:
+    """Bounds are numbers before opset 11; known ones that bound nothing cost nothing."""
     bounds = [node.attributes.get(name) for name in ("min", "max")]
+    unknown = {}
     for place, name in enumerate(node.inputs[1:3]):
-        if name:
+        if lowering.constant(name) is not None:
             bounds[place] = lowering.known(name, node).item()
-    define_elementwise(lowering, node, lambda x: clip(x, *bounds), node.inputs[:1])
+        elif name:
+            unknown[("max", "min")[place]] = name
+    if unknown and any(bound is not None for bound in bounds):
+        raise NotLowered(f"Clip {node.name!r} knows one bound only")
+
+    def build(x: Expression, *given: Expression) -> Expression:
+        for op, bound in zip(unknown, given, strict=True):
+            x = apply(op, x, bound)
+        return clip(x, *bounds)
+
+    define_elementwise(lowering, node, build, [node.inputs[0], *unknown.values()])
 
 
 def _pow(lowering: Lowering, node: Node) -> None:
     """Exponents that are usual become products and roots."""
+    base, other = (lowering.dtype(name) for name in node.inputs)
     exponent = lowering.constant(node.inputs[1])
     value = exponent.reshape(-1)[0].item() if exponent is not None and exponent.size == 1 else None
-    if lowering.dtype(node.outputs[0]) not in _FLOATS:
-        raise NotLowered(f"Pow {node.name!r} is computed in floats only")
-    powers: dict[Any, Callable[[Expression], Expression]] = {
-        1: lambda x: x,
-        2: lambda x: apply("mul", x, x),
-        3: lambda x: apply("mul", apply("mul", x, x), x),
-        0.5: lambda x: apply("sqrt", x),
-        -1: lambda x: apply("div", number(1, x.dtype), x),
-        -0.5: lambda x: apply("div", number(1, x.dtype), apply("sqrt", x)),
-    }
-    if value in powers and lowering.dtype(node.inputs[0]) == "float32":
-        define_elementwise(lowering, node, powers[value], node.inputs[:1])
-    elif {lowering.dtype(name) for name in node.inputs} == {"float32"}:
-        define_elementwise(lowering, node, lambda x, y: apply("pow", x, y))
+    if base == "float32" and value in _POWERS:
+        define_elementwise(lowering, node, _POWERS[value], node.inputs[:1])
+    elif base == "float32":
+        define_elementwise(lowering, node, lambda x, y: apply("pow", x, apply("cast", y, dtype="float32")))
+    elif base in _INTEGERS and other in _INTEGERS:
+        define_elementwise(lowering, node, lambda x, y: apply("intpow", x, y, dtype=base))
     else:
-        raise NotLowered(f"Pow {node.name!r} mixes types")
+        raise NotLowered(f"Pow {node.name!r} of {base} and {other}")
+
+
+_POWERS: Mapping[Any, Callable[[Expression], Expression]] = {
+    1: lambda x: x,
+    2: lambda x: apply("mul", x, x),
+    3: lambda x: apply("mul", apply("mul", x, x), x),
+    0.5: lambda x: apply("sqrt", x),
+    -1: lambda x: apply("div", number(1), x),
+    -0.5: lambda x: apply("div", number(1), apply("sqrt", x)),
+}
 
 
 def _prelu(lowering: Lowering, node: Node) -> None:
@@ -185,51 +210,61 @@ def _div(lowering: Lowering, node: Node) -> None:
 
 
 def _mod(lowering: Lowering, node: Node) -> None:
-    """Truncated for floats; of integers only the C-like form, and the other where nothing is negative."""
-    is_float = lowering.dtype(node.inputs[0]) == "float32"
-    if not node.attributes.get("fmod", 0):
-        raise NotLowered(f"Mod {node.name!r} rounds down")
-    define_elementwise(lowering, node, lambda x, y: apply("fmod" if is_float else "intmod", x, y))
+    """With the sign of the divisor, or with that of what is divided; floats know only the latter."""
+    dtype, is_truncated = lowering.dtype(node.inputs[0]), node.attributes.get("fmod", 0)
+    if dtype == "float64" or (dtype == "float32" and not is_truncated):
+        raise NotLowered(f"Mod {node.name!r} of {dtype}{'' if is_truncated else ' rounds down'}")
+    op = "fmod" if dtype == "float32" else "intmod" if is_truncated else "floormod"
+    define_elementwise(lowering, node, lambda x, y: apply(op, x, y))
+
+
+def _bit_shift(lowering: Lowering, node: Node) -> None:
+    op = "shiftleft" if text_of(node, "direction", "") == "LEFT" else "shiftright"
+    define_elementwise(lowering, node, lambda x, y: apply(op, x, y))
+
+
+def _is_inf(lowering: Lowering, node: Node) -> None:
+    infinities = [math.inf] * node.attributes.get("detect_positive", 1)
+    infinities += [-math.inf] * node.attributes.get("detect_negative", 1)
+
+    def build(x: Expression) -> Expression:
+        found: Expression = number(False, MASK)
+        for infinity in infinities:
+            found = apply("or", found, apply("equal", x, number(infinity, x.dtype)))
+        return found
+
+    define_elementwise(lowering, node, build)
 
 
 def _cast(lowering: Lowering, node: Node) -> None:
-    wanted = lowering.dtype(node.outputs[0])
-    source = lowering.dtype(node.inputs[0])
-    known = {
-        "float32",
-        "float64",
-        "int8",
-        "uint8",
-        "int16",
-        "uint16",
-        "int32",
-        "uint32",
-        "int64",
-        "uint64",
-        "bool",
-    }
-    if {wanted, source} - known:
-        raise NotLowered(f"Cast {node.name!r} from {source} to {wanted}")
+    wanted, source = lowering.dtype(node.outputs[0]), lowering.dtype(node.inputs[0])
+    if {wanted, source} - {*_FLOATS, *_INTEGERS, MASK}:
+        raise NotLowered(f"{node.op} {node.name!r} from {source} to {wanted}")
 
     def build(x: Expression) -> Expression:
         if wanted == source:
             return x
-        return apply("nonzero", x, dtype="bool") if wanted == "bool" else apply("cast", x, dtype=wanted)
+        return apply("nonzero", x) if wanted == MASK else apply("cast", x, dtype=wanted)
 
-    define_elementwise(lowering, node, build)
+    define_elementwise(lowering, node, build, node.inputs[:1])
 
 
 def _mean(lowering: Lowering, node: Node) -> None:
     def build(first: Expression, *others: Expression) -> Expression:
         for other in others:
             first = apply("add", first, other)
-        return apply("mul", first, number(1 / len(node.inputs)))
+        return apply("mul", first, number(1 / len(node.inputs), first.dtype))
 
     define_elementwise(lowering, node, build)
 
 
 def _where(lowering: Lowering, node: Node) -> None:
-    define_elementwise(lowering, node, lambda mask, x, y: apply("where", mask, x, y, dtype=x.dtype))
+    def build(mask: Expression, x: Expression, y: Expression) -> Expression:
+        if x.dtype == MASK:  # vectors of masks have no selection of their own
+            return apply("or", apply("and", mask, x), apply("and", apply("not", mask), y))
+        return apply("where", mask, x, y)
+
+    define_elementwise(lowering, node, build)
 
 
 def _shrink(x: Expression, attributes: Mapping[str, Any]) -> Expression:
@@ -238,31 +273,33 @@ def _shrink(x: Expression, attributes: Mapping[str, Any]) -> Expression:
     return apply("where", apply("less", x, number(-limit)), apply("add", x, number(bias)), above)
 
 
+_ANY_TYPE = "Add Sub Mul Neg Abs Equal Less Greater And Or Xor Not Sign"
+_FLOAT32 = (
+    "Exp Log Sqrt Tanh Sigmoid Erf Floor Ceil Round Sin Cos Tan Asin Acos Atan Sinh Cosh Asinh Acosh Atanh"
+)
+_BITWISE = {"BitwiseAnd": "bitand", "BitwiseOr": "bitor", "BitwiseXor": "bitxor", "BitwiseNot": "bitnot"}
+
 RULES: Mapping[str, Callable[[Lowering, Node], None]] = {
-    **{op: _plain(op.lower()) for op in ("Add", "Sub", "Mul", "Neg", "Abs", "Equal", "Less", "Greater")},
-    **{
-        op: _float_only(op.lower())
-        for op in ("Exp", "Log", "Sqrt", "Tanh", "Sigmoid", "Erf", "Floor", "Ceil")
-    },
-    **{
-        op: _float_only(op.lower())
-        for op in ("Round", "Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh")
-    },
+    **{op: _plain(op.lower()) for op in _ANY_TYPE.split()},
+    **{op: float32_only(_plain(op.lower())) for op in _FLOAT32.split()},
+    **{op: _plain(name) for op, name in _BITWISE.items()},
     **{name: _activation(build) for name, build in _ACTIVATIONS.items()},
     **{op: _folded(op.lower()) for op in ("Max", "Min")},
-    **{op: _plain(op.lower()) for op in ("And", "Or", "Xor", "Not", "Sign")},
     "Sum": _folded("add"),
     "Mean": _mean,
     "LessOrEqual": _plain("less_equal"),
     "GreaterOrEqual": _plain("greater_equal"),
     "IsNaN": _plain("isnan"),
-    "IsInf": _plain("isinf"),
+    "IsInf": _is_inf,
+    "BitShift": _bit_shift,
+    "Relu": _relu,
     "Shrink": _activation(_shrink),
     "Where": _where,
     "Clip": _clip,
     "Pow": _pow,
-    "PRelu": _prelu,
+    "PRelu": float32_only(_prelu),
     "Div": _div,
     "Mod": _mod,
     "Cast": _cast,
+    "CastLike": _cast,
 }

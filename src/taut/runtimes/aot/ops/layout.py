@@ -9,7 +9,7 @@ import numpy as np
 
 from taut.graph.ir import Node
 from taut.kernels.view import View
-from taut.runtimes.aot.lowering import Codes, Lowering, NotLowered, Pending
+from taut.runtimes.aot.lowering import Codes, Lowering, NotLowered, Pending, text_of
 from taut.runtimes.aot.ops.quantized import affine_of, only_quantizer, write_codes
 
 
@@ -28,6 +28,14 @@ def _reshape(lowering: Lowering, node: Node) -> None:
         lowering.define(output, value)
     else:
         lowering.move(name, output, lambda view: lowering.reshaped(view, shape))
+
+
+def _dropout(lowering: Lowering, node: Node) -> None:
+    """Nothing is dropped while a network runs."""
+    training = node.inputs[2] if len(node.inputs) > 2 else ""
+    if training and lowering.known(training, node).item():
+        raise NotLowered(f"Dropout {node.name!r} trains")
+    _reshape(lowering, node)
 
 
 def _expand(lowering: Lowering, node: Node) -> None:
@@ -111,80 +119,51 @@ def _order_of(lowering: Lowering, names: Sequence[str]) -> tuple[int, ...]:
     return value.order if value is not None else tuple(range(len(lowering.shape(largest))))
 
 
-def _pad(lowering: Lowering, node: Node) -> None:
-    """Constant padding is a border; the other modes read by number."""
-    rank = len(lowering.shape(node.inputs[0]))
-    if "pads" in node.attributes:
-        pads, value = node.attributes["pads"], node.attributes.get("value", 0.0)
-    else:
-        pads = lowering.known(node.inputs[1], node).tolist()
-        value = (
-            lowering.known(node.inputs[2], node).item() if len(node.inputs) > 2 and node.inputs[2] else 0.0
-        )
-    axes = list(range(rank))
-    if len(node.inputs) > 3 and node.inputs[3]:
-        axes = [axis % rank for axis in lowering.known(node.inputs[3], node).tolist()]
-    border = [(0, 0)] * rank
-    for place, axis in enumerate(axes):
-        border[axis] = (int(pads[place]), int(pads[place + len(axes)]))
-    if node.attributes.get("mode", b"constant") not in (b"constant", "constant"):
-        raise NotLowered(f"Pad {node.name!r} repeats elements")
-    view = lowering.view(node.inputs[0])
-    source = _cropped(view, border)
-    kept = tuple((max(before, 0), max(after, 0)) for before, after in border)
-    if not any(side for pair in kept for side in pair):
-        lowering.define(node.outputs[0], source)
-        return
-    if source == view:
-        lowering.define(node.outputs[0], lowering.bordered(view, kept, value))
-        return
-    raise NotLowered(f"Pad {node.name!r} crops and pads at once")
-
-
-def _cropped(view: View, border: Sequence[tuple[int, int]]) -> View:
-    """Negative padding cuts off."""
-    slices = [
-        slice(max(-before, 0), size - max(-after, 0))
-        for size, (before, after) in zip(view.shape, border, strict=True)
-    ]
-    return view.slice(slices)
-
-
 def _tile(lowering: Lowering, node: Node) -> None:
     """Repeats are a broadcast axis before each axis."""
-    repeats = lowering.known(node.inputs[1], node).tolist()
-    view = lowering.view(node.inputs[0])
-    spread = view.reshape([size for one in view.shape for size in (1, one)])
-    assert spread is not None, "axes of size one need no copy"
-    wide = spread.broadcast([size for pair in zip(repeats, view.shape, strict=True) for size in pair])
-    lowering.define(node.outputs[0], lowering.reshaped(wide, lowering.shape(node.outputs[0])))
+    repeats, shape = lowering.known(node.inputs[1], node).tolist(), lowering.shape(node.outputs[0])
+
+    def tiled(view: View) -> View:
+        spread = view.reshape([size for one in view.shape for size in (1, one)])
+        assert spread is not None, "axes of size one need no copy"
+        wide = spread.broadcast([size for pair in zip(repeats, view.shape, strict=True) for size in pair])
+        return lowering.reshaped(wide, shape)
+
+    lowering.move(node.inputs[0], node.outputs[0], tiled)
 
 
 def _depth_to_space(lowering: Lowering, node: Node) -> None:
-    view, block = lowering.view(node.inputs[0]), node.attributes["blocksize"]
-    batch, channels, height, width = view.shape
-    is_column_row = node.attributes.get("mode", b"DCR") in (b"CRD", "CRD")
+    batch, channels, height, width = lowering.shape(node.inputs[0])
+    block, is_column_row = node.attributes["blocksize"], text_of(node, "mode", "DCR") == "CRD"
     inner = channels // block**2
     split = (batch, inner, block, block) if is_column_row else (batch, block, block, inner)
-    apart = view.reshape((*split, height, width))
-    assert apart is not None, "an axis can always be split"
-    turned = apart.transpose((0, 1, 4, 2, 5, 3) if is_column_row else (0, 3, 4, 1, 5, 2))
-    lowering.define(node.outputs[0], lowering.reshaped(turned, lowering.shape(node.outputs[0])))
+    turn = (0, 1, 4, 2, 5, 3) if is_column_row else (0, 3, 4, 1, 5, 2)
+    _turn_split(lowering, node, (*split, height, width), turn)
 
 
 def _space_to_depth(lowering: Lowering, node: Node) -> None:
-    view, block = lowering.view(node.inputs[0]), node.attributes["blocksize"]
-    batch, channels, height, width = view.shape
-    apart = view.reshape((batch, channels, height // block, block, width // block, block))
-    assert apart is not None, "an axis can always be split"
-    turned = apart.transpose((0, 3, 5, 1, 2, 4))
-    lowering.define(node.outputs[0], lowering.reshaped(turned, lowering.shape(node.outputs[0])))
+    batch, channels, height, width = lowering.shape(node.inputs[0])
+    block = node.attributes["blocksize"]
+    split = (batch, channels, height // block, block, width // block, block)
+    _turn_split(lowering, node, split, (0, 3, 5, 1, 2, 4))
+
+
+def _turn_split(lowering: Lowering, node: Node, split: Sequence[int], turn: Sequence[int]) -> None:
+    """Axes split, transposed and joined again."""
+    shape = lowering.shape(node.outputs[0])
+
+    def turned(view: View) -> View:
+        apart = view.reshape(split)
+        assert apart is not None, "an axis can always be split"
+        return lowering.reshaped(apart.transpose(turn), shape)
+
+    lowering.move(node.inputs[0], node.outputs[0], turned)
 
 
 RULES: Mapping[str, Callable[[Lowering, Node], None]] = {
     "Transpose": _transpose,
     "Identity": _reshape,
-    "Dropout": _reshape,
+    "Dropout": _dropout,
     "Reshape": _reshape,
     "Flatten": _reshape,
     "Squeeze": _reshape,
@@ -193,7 +172,6 @@ RULES: Mapping[str, Callable[[Lowering, Node], None]] = {
     "Slice": _slice,
     "Split": _split,
     "Concat": _concat,
-    "Pad": _pad,
     "Tile": _tile,
     "DepthToSpace": _depth_to_space,
     "SpaceToDepth": _space_to_depth,

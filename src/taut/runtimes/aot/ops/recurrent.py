@@ -19,7 +19,7 @@ _ACTIVATIONS = {"GRU": ["Sigmoid", "Tanh"], "LSTM": ["Sigmoid", "Tanh", "Tanh"],
 
 def _recurrent(lowering: Lowering, node: Node) -> None:
     _require_plain(lowering, node)
-    states = [lowering.view(name) if (name := _optional(node, place)) else None for place in (5, 6)]
+    states = [lowering.plain(name) if (name := _optional(node, place)) else None for place in (5, 6)]
     made = {name: lowering.allocate(lowering.shape(name), "float32") for name in node.outputs if name}
     places = [made.get(name) for name in (*node.outputs, "", "")[:3]]
     for direction in range(lowering.known(node.inputs[1], node).shape[0]):

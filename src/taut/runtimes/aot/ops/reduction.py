@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
 from taut.graph.ir import Node
 from taut.kernels.base import Kernel
-from taut.kernels.expression import RESULT, Expression, Load, apply, map_views, number
+from taut.kernels.expression import (
+    RESULT,
+    Expression,
+    Load,
+    Result,
+    apply,
+    is_vector,
+    loads,
+    map_views,
+    number,
+)
 from taut.kernels.reduce import Reduce
+from taut.kernels.softmax import LONGEST_ROW, Softmax
 from taut.kernels.view import View
 from taut.runtimes.aot.lowering import Deferred, Lowering, NotLowered, Pending
+from taut.runtimes.aot.ops.elementwise import clip, float32_only
+
+_SHORTEST_ROW = 8
+"""Elements from which a softmax along them is worth vectors"""
 
 
 def reduced(
@@ -61,35 +78,64 @@ def _reduction(
     axes_of: Callable[[Lowering, Node, int], list[int]] = _axes,
 ) -> Callable[[Lowering, Node], None]:
     def rule(lowering: Lowering, node: Node) -> None:
-        name, output = node.inputs[0], node.outputs[0]
-        x = settled(lowering, name)
+        x = settled(lowering, node.inputs[0])
         axes = axes_of(lowering, node, len(x.shape))
-        if x.expression.dtype != "float32" or not axes or 0 in x.shape:
+        if x.expression.dtype in ("bool", "float16", "bfloat16") or not axes or 0 in x.shape:
             raise NotLowered(f"{node.op} {node.name!r} of {x.expression.dtype} over {axes}")
-        deferred = reduced(x, axes, combine, element)
-        count = int(np.prod([x.shape[axis] for axis in axes]))
-        full = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
-        shape = lowering.shape(output)
-        epilogue = after(RESULT, count)
-        if shape == full:
-            lowering.define(output, Pending(epilogue, shape, deferred))
-            return
-
-        def widen(view: View) -> View:
-            found = view.reshape(full)
-            assert found is not None, "axes of size one come and go freely"
-            return found
-
-        def make(place: View, expression: Expression) -> Sequence[Kernel]:
-            return deferred.make(widen(place), map_views(expression, widen))
-
-        lowering.define(output, Pending(epilogue, shape, Deferred(make, tuple(range(len(shape))))))
+        count = math.prod(x.shape[axis] for axis in axes)
+        epilogue = after(Result(x.expression.dtype), count)
+        _define_reduced(lowering, node, epilogue, axes, reduced(x, axes, combine, element))
 
     return rule
 
 
+def _define_reduced(
+    lowering: Lowering, node: Node, epilogue: Expression, axes: Sequence[int], deferred: Deferred
+) -> None:
+    """Define the output, which has the axes with size one, or not at all."""
+    name, output = node.inputs[0], node.outputs[0]
+    full = tuple(1 if axis in axes else size for axis, size in enumerate(lowering.shape(name)))
+    shape = lowering.shape(output)
+    if shape == full:
+        lowering.define(output, Pending(epilogue, shape, deferred))
+        return
+
+    def make(place: View, expression: Expression) -> Sequence[Kernel]:
+        return deferred.make(
+            _in_shape(place, full), map_views(expression, lambda view: _in_shape(view, full))
+        )
+
+    narrow = map_views(epilogue, lambda view: _in_shape(view, shape))
+    lowering.define(output, Pending(narrow, shape, Deferred(make, tuple(range(len(shape))))))
+
+
+def _in_shape(view: View, shape: Sequence[int]) -> View:
+    """The view in a shape that differs in axes of size one."""
+    found = view.reshape(shape)
+    assert found is not None, "axes of size one come and go freely"
+    return found
+
+
+def _log_sum_exp(lowering: Lowering, node: Node) -> None:
+    """max + log(sum(exp(x - max))), which cannot overflow; the maximum is made finite, against inf - inf."""
+    x = settled(lowering, node.inputs[0])
+    axes = _axes(lowering, node, len(x.shape))
+    if not axes or 0 in x.shape:
+        raise NotLowered(f"{node.op} {node.name!r} over {axes}")
+    source = x if isinstance(x.expression, Load) else Pending(store(lowering, x), x.shape)
+    full = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
+    largest = reduced(source, axes, "max", lambda one: one)
+    limit = float(np.finfo(np.float32).max)
+    top = store(lowering, Pending(clip(RESULT, -limit, limit), full, largest))
+    shifted = apply("sub", source.expression, Load(top.view.broadcast(x.shape)))
+    total = reduced(source, axes, "sum", lambda _: apply("exp", shifted))
+    _define_reduced(lowering, node, apply("add", apply("log", RESULT), top), axes, total)
+
+
 def _mean(x: Expression, count: int) -> Expression:
-    return apply("mul", x, number(1 / count))
+    if x.dtype.startswith("float"):
+        return apply("mul", x, number(1 / count, x.dtype))
+    return apply("intdiv", x, number(count, x.dtype))
 
 
 def _spatial(_lowering: Lowering, _node: Node, rank: int) -> list[int]:
@@ -110,6 +156,9 @@ def _softmax(lowering: Lowering, node: Node) -> None:
     is_old = lowering.graph.opsets[""] < 13
     axis = node.attributes.get("axis", 1 if is_old else -1) % rank
     axes = list(range(axis, rank)) if is_old else [axis]
+    if axes == [rank - 1] and _is_of_rows(x):
+        _define_rows(lowering, node, x)
+        return
     full = tuple(1 if place in axes else size for place, size in enumerate(x.shape))
     source = x if isinstance(x.expression, Load) else Pending(store(lowering, x), x.shape)
 
@@ -130,12 +179,49 @@ def _softmax(lowering: Lowering, node: Node) -> None:
     lowering.define(node.outputs[0], Pending(result, x.shape))
 
 
+def _is_of_rows(x: Pending) -> bool:
+    """Whether the last axis lies densely, in rows that are worth vectors and stay in the first cache."""
+    is_dense = all(view.strides[-1] in (0, 1) for view in loads(x.expression))
+    return is_dense and _SHORTEST_ROW <= x.shape[-1] <= LONGEST_ROW and is_vector(x.expression)
+
+
+def _define_rows(lowering: Lowering, node: Node, x: Pending) -> None:
+    def make(place: View, epilogue: Expression) -> Sequence[Kernel]:
+        return [Softmax(place, x.expression, epilogue, node.op == "LogSoftmax")]
+
+    deferred = Deferred(make, tuple(range(len(x.shape))))
+    lowering.define(node.outputs[0], Pending(RESULT, x.shape, deferred))
+
+
 def _root(x: Expression, _: int) -> Expression:
     return apply("sqrt", x)
 
 
 def _squared(x: Expression) -> Expression:
     return apply("mul", x, x)
+
+
+def _global_lp_pool(lowering: Lowering, node: Node) -> None:
+    order = node.attributes.get("p", 2)
+    root = partial(apply_root, order=order)
+    rule = _reduction("sum", partial(apply_power, order=order), lambda x, _: root(x), _spatial)
+    rule(lowering, node)
+
+
+def apply_power(x: Expression, order: int) -> Expression:
+    """|x| to a whole power."""
+    if order == 1:
+        return apply("abs", x)
+    if order == 2:
+        return _squared(x)
+    return apply("pow", apply("abs", x), number(order))
+
+
+def apply_root(x: Expression, order: int) -> Expression:
+    """The inverse of ``apply_power``."""
+    if order <= 2:
+        return apply("sqrt", x) if order == 2 else x
+    return apply("pow", x, number(1 / order))
 
 
 RULES: Mapping[str, Callable[[Lowering, Node], None]] = {
@@ -146,10 +232,12 @@ RULES: Mapping[str, Callable[[Lowering, Node], None]] = {
     "ReduceProd": _reduction("prod"),
     "ReduceSumSquare": _reduction("sum", _squared),
     "ReduceL1": _reduction("sum", lambda x: apply("abs", x)),
-    "ReduceL2": _reduction("sum", _squared, _root),
-    "ReduceLogSum": _reduction("sum", after=lambda x, _: apply("log", x)),
+    "ReduceL2": float32_only(_reduction("sum", _squared, _root)),
+    "ReduceLogSum": float32_only(_reduction("sum", after=lambda x, _: apply("log", x))),
+    "ReduceLogSumExp": float32_only(_log_sum_exp),
     "GlobalAveragePool": _reduction("sum", after=_mean, axes_of=_spatial),
+    "GlobalLpPool": float32_only(_global_lp_pool),
     "GlobalMaxPool": _reduction("max", axes_of=_spatial),
-    "Softmax": _softmax,
-    "LogSoftmax": _softmax,
+    "Softmax": float32_only(_softmax),
+    "LogSoftmax": float32_only(_softmax),
 }
