@@ -276,6 +276,7 @@ INLINE int operator>(taut_soft a, taut_soft b) { return b < a; }
 
 #define float taut_soft
 typedef float vf;
+#define TAUT_KEEP(v) ((void)0) /* there are no vector registers to hold it in */
 INLINE vf taut_splat(float x) { return x; }
 INLINE vf taut_load(const float *x) { return *x; }
 INLINE vf taut_load_part(const float *x, int) { return *x; }
